@@ -1,0 +1,1 @@
+"""The harness: rigs, profiles, runs, measurements, verdicts and reports."""

@@ -1,0 +1,99 @@
+"""The facts of one run in the form that measuring and judging want: arrays and signals, no files, no clock.
+
+`bench/record.py` reads a run folder into a `RunFacts`; tests build one by hand. Times are integer nanoseconds since the
+start of the run; the profile's time zero is `armed_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.timeline import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Samples of one quantity. Each is the mean over `window_ns` centred on its time stamp.
+
+    t_ns: int64, shape (n,), strictly increasing. value: float64, shape (n,), in `unit`; NaN marks a gap.
+    u: standard uncertainty of one value, in `unit`. u_time_ns: standard uncertainty of the time stamps.
+    """
+
+    t_ns: NDArray[np.int64]
+    value: NDArray[np.float64]
+    unit: str = "W"
+    window_ns: int = 0
+    u: float = 0.0
+    u_time_ns: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileEvent:
+    """A stretch of the profile that a service judges. `stop_ns` is its end (recall, recovery) or the run's end."""
+
+    id: str
+    kind: str
+    """deployment, dispatch, disturbance, return or quiet"""
+    start_ns: int
+    stop_ns: int
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Something that happened during the run: a fault, a controller's life sign, a command, a log line."""
+
+    t_ns: int
+    kind: str
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Power of every miner as a share of its nominal power: share[miner, column], column k covers t_ns[k]..t_ns[k+1]."""
+
+    t_ns: NDArray[np.int64]
+    miners: tuple[str, ...]
+    share: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Everything a verdict may rest on."""
+
+    run_id: str
+    title: str
+    power: Series
+    """Consumption at the point of interconnection, watts."""
+    signals: Mapping[str, Signal]
+    """What the grid did: `frequency` (Hz), `voltage` (pu), `dispatch` (W), `recall` (count), `price` (USD/MWh)."""
+    events: tuple[ProfileEvent, ...]
+    armed_ns: int
+    stop_ns: int
+    nominal_hz: float
+    nominal_w: float
+    """Site consumption with every miner hashing."""
+    commitment_w: float
+    """What the site has sold: watts of reduction."""
+    complete: bool
+    """The recording has its stop document."""
+    time_mode: str = "virtual"
+    seed: int = 0
+    sut_ready: bool = True
+    sut_exit: str = ""
+    """Why the controller ended before the run did; empty when it did not."""
+    contacts: Mapping[str, int] = field(default_factory=dict)
+    """Requests answered, by device kind: `meter`, `pdu`, `miner`, `signal`."""
+    occurrences: tuple[Occurrence, ...] = ()
+    meter_gap_ns: int = 0
+    lateness_p99_ns: int = 0
+    lateness_budget_ns: int = 2_000_000
+    trace_sha256: str = ""
+    expected: str = ""
+    heat: HeatMap | None = None
+    info: Mapping[str, object] = field(default_factory=dict)
+    """Who, what, where: versions, commit, rig, profile, controller; printed in the report."""
