@@ -6,13 +6,16 @@ start of the run; the profile's time zero is `armed_ns`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-from emulator.timeline import Signal
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from emulator.timeline import Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Power of every miner as a share of its nominal power: share[miner, column], column k covers t_ns[k]..t_ns[k+1]."""
+    """Power of every miner as a share of nominal: share[miner, column]; column k covers t_ns[k]..t_ns[k+1]."""
 
     t_ns: NDArray[np.int64]
     miners: tuple[str, ...]

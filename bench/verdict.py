@@ -66,8 +66,10 @@ Measured: TypeAlias = Quantity | NotReached | NotComputable
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a figure comes from. `grade`: S source found, S2 secondary, GK general knowledge, D derived, T tested here,
-    estimate."""
+    """Where a figure comes from.
+
+    `grade`: S source found, S2 secondary, GK general knowledge, D derived, T tested here, M measured, estimate.
+    """
 
     text: str
     grade: str

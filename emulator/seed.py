@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -38,11 +41,11 @@ class Seed:
         return np.random.Generator(np.random.Philox(key=self.key))
 
     def uniforms(self, count: int, start: int = 0) -> NDArray[np.float64]:
-        """Uniform draws in (0, 1), shape (count,); element i belongs to index `start + i` for ever (SplitMix64 finaliser)."""
+        """Uniform draws in (0, 1), shape (count,); element i belongs to index `start + i` for ever."""
         return self.uniforms_at(np.arange(start, start + count, dtype=np.uint64))
 
     def uniforms_at(self, index: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """Uniform draws in (0, 1) for the given indices, same shape."""
+        """Uniform draws in (0, 1) for the given indices, same shape (SplitMix64 finaliser)."""
         with np.errstate(over="ignore"):
             z = np.uint64(self.key) + (index.astype(np.uint64) + np.uint64(1)) * _GOLDEN
             z = (z ^ (z >> np.uint64(30))) * _MIX_1

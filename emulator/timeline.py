@@ -6,13 +6,15 @@ clock and no state machine; `emulator/fleet.py` decides which segment comes next
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.wire import Instant
 
 Floats = NDArray[np.float64]
@@ -88,6 +90,13 @@ class Signal:
         """Integral over [start, stop], in value times seconds."""
         return (self._area_at(stop) - self._area_at(start)) * _S
 
+    def integrals(self, instants: Instants) -> Floats:
+        """Integral from the first breakpoint to each of `instants`, value times seconds, same shape."""
+        index = np.clip(np.searchsorted(self.t_ns, instants, side="right") - 1, 0, self.t_ns.size - 1)
+        since = (instants - self.t_ns[index]).astype(np.float64)
+        drawn: Floats = (self._area[index] + (self.value[index] + self.sample(instants)) / 2 * since) * _S
+        return drawn
+
     def mean(self, start: Instant, stop: Instant) -> float:
         """Mean over [start, stop]; the value itself where the two coincide."""
         if stop == start:
@@ -108,7 +117,10 @@ class Signal:
         `falling` asks for value <= level, otherwise value >= level. A step counts at the instant of the step; inside a
         slope the crossing is interpolated and rounded up to the next nanosecond.
         """
-        beyond = (lambda v: v <= level) if falling else (lambda v: v >= level)
+
+        def beyond(value: float) -> bool:
+            return value <= level if falling else value >= level
+
         if beyond(self.at(start)):
             return start
         first = int(np.searchsorted(self.t_ns, start, side="right"))
@@ -130,5 +142,182 @@ class Signal:
             return float(self.value[0]) * float(instant - self.t_ns[0])
         index = int(np.searchsorted(self.t_ns, instant, side="right")) - 1
         since = float(instant - self.t_ns[index])
-        return float(self._area[index]) + (float(self.value[index]) + self.at(instant)) / 2 * since \
-            if index + 1 < self.t_ns.size else float(self._area[index]) + float(self.value[index]) * since
+        return float(self._area[index]) + (float(self.value[index]) + self.at(instant)) / 2 * since
+
+
+FIELDS = (
+    "row",
+    "t0_ns",
+    "base_w",
+    "slope_w",
+    "amp_w",
+    "tau_s",
+    "base_ths",
+    "slope_ths",
+    "amp_ths",
+    "joules",
+    "work",
+    "phase",
+)
+_INTEGER = {"row": np.int32, "t0_ns": np.int64, "phase": np.int8, "previous": np.int64}
+
+
+class SegmentLog:
+    """Append-only log of what every miner's power and hash rate did: a closed form from `t0_ns` to the next entry.
+
+    power(t) = base_w + slope_w * dt + amp_w * exp(-dt / tau_s) in watts, dt = t - t0 in seconds, and the same for the
+    hash rate in TH/s with the same tau. `joules` and `work` (TH) are the row's totals at t0, so that energy at any
+    instant is one closed form and not a sum. Columns are arrays of equal length; `previous` links a row's entries.
+    """
+
+    def __init__(self, rows: int, capacity: int = 1024) -> None:
+        self.rows = rows
+        self.size = 0
+        self.latest: NDArray[np.int64] = np.full(rows, -1, dtype=np.int64)
+        """Index of each row's newest entry, shape (rows,)."""
+        self._columns: dict[str, NDArray[Any]] = {
+            name: np.zeros(capacity, dtype=_INTEGER.get(name, np.float64)) for name in (*FIELDS, "previous")
+        }
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column, shape (size,); a view that the next append may leave behind."""
+        return self._columns[name][: self.size]
+
+    def append(self, rows: NDArray[np.int64], **values: ArrayLike) -> None:
+        """Add one entry for each of `rows` (each row at most once a call); `values` are the other FIELDS."""
+        count = rows.size
+        if self.size + count > self._columns["row"].size:
+            self._grow(self.size + count)
+        window = slice(self.size, self.size + count)
+        self._columns["row"][window] = rows
+        self._columns["previous"][window] = self.latest[rows]
+        for name, value in values.items():
+            self._columns[name][window] = value
+        self.latest[rows] = np.arange(self.size, self.size + count)
+        self.size += count
+
+    def _grow(self, needed: int) -> None:
+        capacity = max(needed, 2 * self._columns["row"].size)
+        for name, old in self._columns.items():
+            fresh = np.zeros(capacity, dtype=old.dtype)
+            fresh[: self.size] = old[: self.size]
+            self._columns[name] = fresh
+
+    def entries_at(self, rows: NDArray[np.int64], instant: Instant) -> NDArray[np.int64]:
+        """Index of the entry that holds for each row at `instant`; before a row's first entry, the first."""
+        index = self.latest[rows]
+        t0, previous = self._columns["t0_ns"], self._columns["previous"]
+        while True:
+            late = (t0[index] > instant) & (previous[index] >= 0)
+            if not late.any():
+                return index
+            index = np.where(late, previous[index], index).astype(np.int64)
+
+    def evaluate(self, entries: NDArray[np.int64], instant: Instant | Instants, kind: str = "w") -> Floats:
+        """Power in watts (`kind` "w") or hash rate in TH/s ("ths") of the given entries at `instant`."""
+        c = self._columns
+        dt = (instant - c["t0_ns"][entries]) * _S
+        amp = c[f"amp_{kind}"][entries]
+        value: Floats = c[f"base_{kind}"][entries] + c[f"slope_{kind}"][entries] * dt
+        if amp.any():
+            value = value + amp * np.exp(-dt / c["tau_s"][entries])
+        return value
+
+    def total(self, entries: NDArray[np.int64], instant: Instant | Instants, kind: str = "w") -> Floats:
+        """Energy in joules ("w") or work in TH ("ths") of the given entries' rows from instant 0 until `instant`."""
+        c = self._columns
+        dt = (instant - c["t0_ns"][entries]) * _S
+        amp, tau = c[f"amp_{kind}"][entries], c["tau_s"][entries]
+        start = c["joules" if kind == "w" else "work"][entries]
+        value: Floats = start + dt * (c[f"base_{kind}"][entries] + c[f"slope_{kind}"][entries] * dt / 2)
+        if amp.any():
+            value = value - amp * tau * np.expm1(-dt / tau)
+        return value
+
+    def power_series(self, t_ns: Instants, weight: ArrayLike = 1.0) -> Floats:
+        """Sum over all rows of weight[row] * power at each of the sorted instants, watts, shape of `t_ns`.
+
+        Cost grows with entries plus samples, not with their product: polynomials are summed through difference arrays,
+        exponentials of one time constant through one recurrence.
+        """
+        e = self._spans(t_ns, weight)
+        slope = e.weight * e.slope
+        const = e.weight * e.base - slope * e.t0
+        return self._sum(e, [const, slope], e.weight * e.amp, t_ns)
+
+    def energy_series(self, t_ns: Instants, weight: ArrayLike = 1.0) -> Floats:
+        """Sum over all rows of weight[row] * energy since instant 0 at each of the sorted instants, joules."""
+        e = self._spans(t_ns, weight)
+        square = e.weight * e.slope / 2
+        linear = e.weight * e.base - 2 * square * e.t0
+        const = e.weight * (e.joules + e.amp * e.tau - e.base * e.t0) + square * e.t0**2
+        return self._sum(e, [const, linear, square], -e.weight * e.amp * e.tau, t_ns)
+
+    def _spans(self, t_ns: Instants, weight: ArrayLike) -> _Spans:
+        """Every entry as a stretch of sample indices [first, last), times in seconds relative to the first sample."""
+        row = self.column("row").astype(np.int64)
+        t0 = self.column("t0_ns").astype(np.int64)
+        order = np.lexsort((np.arange(self.size), t0, row))
+        row, t0 = row[order], t0[order]
+        stop = np.full(self.size, np.iinfo(np.int64).max, dtype=np.int64)
+        stop[:-1] = np.where(row[1:] == row[:-1], t0[1:], stop[:-1])
+        begin = t0.copy()
+        begin[np.concatenate([[True], row[1:] != row[:-1]])] = np.iinfo(np.int64).min
+        first, last = np.searchsorted(t_ns, begin, side="left"), np.searchsorted(t_ns, stop, side="left")
+        seen = first < last
+        pick = order[seen]
+        weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), (self.rows,))[row[seen]]
+        c = self._columns
+        return _Spans(
+            first=first[seen], last=last[seen], weight=weights, t0=(t0[seen] - t_ns[0]) * _S,
+            base=c["base_w"][pick].astype(np.float64), slope=c["slope_w"][pick].astype(np.float64),
+            amp=c["amp_w"][pick].astype(np.float64), tau=c["tau_s"][pick].astype(np.float64),
+            joules=c["joules"][pick].astype(np.float64),
+        )  # fmt: skip
+
+    @staticmethod
+    def _sum(e: _Spans, coefficients: list[Floats], amp: Floats, t_ns: Instants) -> Floats:
+        n = t_ns.size
+        t = (t_ns - t_ns[0]) * _S
+        total = np.zeros(n)
+        for power, coefficient in enumerate(coefficients):
+            delta = np.bincount(e.first, coefficient, n + 1) - np.bincount(e.last, coefficient, n + 1)
+            total += np.cumsum(delta[:n]) * t**power
+        for tau in np.unique(e.tau[amp != 0.0]):
+            total += _decays(e, amp, float(tau), t)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    weight: Floats
+    t0: Floats
+    base: Floats
+    slope: Floats
+    amp: Floats
+    tau: Floats
+    joules: Floats
+
+
+def _decays(e: _Spans, amp: Floats, tau: float, t: Floats) -> Floats:
+    """Sum of amp * exp(-(t - t0) / tau) over the spans with this time constant, at each sample."""
+    pick = np.flatnonzero((e.tau == tau) & (amp != 0.0))
+    first, t0, a = e.first[pick], e.t0[pick], amp[pick]
+    faded = np.searchsorted(t, t0 + _NEGLIGIBLE_EXPONENT * tau, side="left")
+    last = np.minimum(e.last[pick], np.maximum(faded, first))
+    n = t.size
+    kick = np.bincount(first, a * np.exp(-(t[np.minimum(first, n - 1)] - t0) / tau) * (first < last), n + 1)
+    ends = last < n
+    kick -= np.bincount(last[ends], (a * np.exp(-(t[last[ends]] - t0[ends]) / tau)) * (first < last)[ends], n + 1)
+    begin, stop = int(first.min()), int(last.max())
+    drawn = np.zeros(n)
+    decay = np.exp(-np.diff(t[begin:stop], prepend=t[begin]) / tau).tolist()
+    level = 0.0
+    values = []
+    for factor, push in zip(decay, kick[begin:stop].tolist(), strict=True):
+        level = level * factor + push
+        values.append(level)
+    drawn[begin:stop] = values
+    return drawn

@@ -69,4 +69,6 @@ def duration_ns(text: object, *, negative: bool = False) -> int:
 
 
 def _example(unit: str) -> str:
-    return {"s": "250 ms", "W": "3.25 kW", "Hz": "59.85 Hz", "fraction": "97 %", "TH/s": "104 TH/s"}.get(unit, f"1 {unit}")
+    return {"s": "250 ms", "W": "3.25 kW", "Hz": "59.85 Hz", "fraction": "97 %", "TH/s": "104 TH/s"}.get(
+        unit, f"1 {unit}"
+    )

@@ -6,10 +6,12 @@ called on a port, and a `Conversation` for each connection. It knows nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Instant: TypeAlias = int
 """Integer nanoseconds since the start of the run."""

@@ -1,0 +1,360 @@
+"""All miners of a site as arrays: commands in, power segments out.
+
+A row is a miner. Between two events it is one closed form, so nothing is stepped: `advance` jumps each row from one
+step of its phase script to the next, and only when somebody asks. It owns the electrical state machine; what a firmware
+says on the network is `firmware_mocks/`, which outlet feeds which row is `emulator/site.py`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.catalogue import MinerModel, Phase, PhaseFamily, Script, Shape, Step
+from emulator.timeline import Floats, SegmentLog
+from emulator.wire import Instant
+
+if TYPE_CHECKING:
+    from emulator.seed import Seed
+
+Rows = NDArray[np.int64]
+
+NEVER = np.iinfo(np.int64).max
+NONE = np.iinfo(np.int64).min
+
+_HASH_EXPONENT = 1.0 / 1.30
+"""P is proportional to TH^1.26..1.33 around nominal (M: vendor presets of S19 XP and S19k Pro); 1.30 taken."""
+_POWER_SPREAD = 0.0126
+"""Relative standard deviation of wall power between units (M: 110 M60S, mean 3394 W, sd 42.6 W)."""
+_HASH_SPREAD = 0.012
+"""Relative standard deviation of hash rate between units (D: four S19j Pro on one preset, 97.1-100.2 TH/s)."""
+_LONGEST_UPTIME_NS = 20 * 86_400 * 1_000_000_000  # estimate: sites reboot their miners about monthly
+
+CommandHook = Callable[[Instant, Rows, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MinerSpec:
+    """What stands in one row: the product, its firmware's timing and the name it goes by."""
+
+    id: str
+    model: MinerModel
+    family: PhaseFamily
+
+
+class Fleet:
+    """Every miner of a site. Rows are in the order of `specs`; instants are integer nanoseconds.
+
+    At instant 0 every miner hashes at its set-point. `on_command` is called with (instant, rows, script) whenever a
+    script or a mains change takes effect.
+    """
+
+    def __init__(self, specs: Sequence[MinerSpec], seed: Seed, on_command: CommandHook | None = None) -> None:
+        if not specs:
+            raise ValueError("a fleet needs at least one miner")
+        self.specs = tuple(specs)
+        self.log = SegmentLog(len(specs), capacity=4 * len(specs))
+        self._seed = seed / "fleet"
+        self._on_command = on_command
+        rows = np.arange(len(specs), dtype=np.int64)
+        self.nominal_w: Floats = np.array([s.model.nominal_w for s in specs])
+        self.nominal_ths: Floats = np.array([s.model.nominal_ths for s in specs])
+        self._sleep_w: Floats = np.array([s.model.sleep_w for s in specs])
+        draws = rows.astype(np.uint64)
+        self._power_gain = 1.0 + _POWER_SPREAD * (self._seed / "power").normals_at(draws)
+        self._hash_gain = 1.0 + _HASH_SPREAD * (self._seed / "hash").normals_at(draws)
+        self.setpoint: Floats = np.ones(rows.size)
+        """Share of nominal power each row is set to."""
+        self.mains: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
+        self._asleep: NDArray[np.bool_] = np.zeros(rows.size, dtype=np.bool_)
+        uptime = ((self._seed / "uptime").uniforms_at(draws) * _LONGEST_UPTIME_NS).astype(np.int64)
+        self.powered_since: NDArray[np.int64] = -uptime
+        self.api_since: NDArray[np.int64] = -uptime
+        self.mining_since: NDArray[np.int64] = -uptime
+        self._script_table(specs)
+        self._step: NDArray[np.int64] = np.zeros(rows.size, dtype=np.int64)
+        self._next_ns: NDArray[np.int64] = np.full(rows.size, NEVER, dtype=np.int64)
+        self._draws: NDArray[np.uint64] = np.zeros(rows.size, dtype=np.uint64)
+        self._soonest = NEVER
+        self._pending: list[tuple[Instant, int, Rows, str, float | None]] = []
+        self._sequence = 0
+        zero = np.zeros(rows.size)
+        self.log.append(
+            rows, t0_ns=0, base_w=self._setpoint_w(rows), slope_w=zero, amp_w=zero, tau_s=1.0,
+            base_ths=self._setpoint_ths(rows), slope_ths=zero, amp_ths=zero, joules=zero, work=zero,
+            phase=Phase.HASHING,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    # ---- commands -------------------------------------------------------------------------------------------------
+
+    def run(self, rows: Rows, script: str, at: Instant, *, setpoint: float | None = None) -> None:
+        """Start a phase script on `rows` at `at`, which may lie ahead; `setpoint` is the new share of nominal power.
+
+        Rows without mains at that instant ignore it. Raises KeyError when a row's family has no such script.
+        """
+        for code in np.unique(self._family[rows]).tolist():
+            if (code, script) not in self._script_start:
+                known = sorted(name for of, name in self._script_start if of == code)
+                family = self._family_ids[code]
+                raise KeyError(f"phase family {family!r} has no script {script!r}; it has {', '.join(known)}")
+        self._schedule(at, rows, script, setpoint)
+
+    def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
+        """Give or take the mains voltage of `rows` at `at`, which may lie ahead."""
+        self._schedule(at, rows, "mains_on" if closed else "mains_off", None)
+
+    def _schedule(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
+        self._sequence += 1
+        heapq.heappush(self._pending, (at, self._sequence, np.asarray(rows, dtype=np.int64), name, setpoint))
+
+    # ---- time -----------------------------------------------------------------------------------------------------
+
+    def advance(self, now: Instant) -> None:
+        """Bring every row up to `now`: carry out commands and enter the steps that have come due, each at its instant."""
+        while self._pending and self._pending[0][0] <= now:
+            at, _, rows, name, setpoint = heapq.heappop(self._pending)
+            self._run_due(at - 1)
+            self._carry_out(at, rows, name, setpoint)
+        if self._soonest <= now:
+            self._run_due(now)
+
+    @property
+    def soonest(self) -> Instant:
+        """The next instant at which anything changes by itself; NEVER when nothing does."""
+        return min(self._soonest, self._pending[0][0] if self._pending else NEVER)
+
+    def _run_due(self, until: Instant) -> None:
+        while self._soonest <= until:
+            due = np.flatnonzero(self._next_ns <= until)
+            self._enter(due, self._step[due] + 1, self._next_ns[due])
+
+    def _carry_out(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
+        if name == "mains_off":
+            rows = rows[self.mains[rows]]
+            self.mains[rows] = False
+            self.powered_since[rows] = self.api_since[rows] = self.mining_since[rows] = NONE
+            self._enter(rows, np.zeros(rows.size, dtype=np.int64), np.full(rows.size, at))
+        elif name == "mains_on":
+            rows = rows[~self.mains[rows]]
+            self.mains[rows] = True
+            self.powered_since[rows] = at
+            self._start(rows, "boot", at)
+        else:
+            rows = rows[self.mains[rows]]
+            if setpoint is not None:
+                self.setpoint[rows] = setpoint
+            self._start(rows, name, at)
+        if self._on_command is not None and rows.size:
+            self._on_command(at, rows, name)
+
+    def _start(self, rows: Rows, name: str, at: Instant) -> None:
+        families = self._family[rows]
+        for family in np.unique(families).tolist():
+            mine = rows[families == family]
+            for part, asleep in ((mine[~self._asleep[mine]], False), (mine[self._asleep[mine]], True)):
+                if not part.size:
+                    continue
+                sleeping = f"{name}_asleep"
+                chosen = sleeping if asleep and (family, sleeping) in self._script_start else name
+                start, script = self._script_start[family, chosen]
+                if script.asleep is not None:
+                    self._asleep[part] = script.asleep
+                if script.api_after_ns is not None:
+                    self.api_since[part] = at + script.api_after_ns
+                self._enter(part, np.full(part.size, start), np.full(part.size, at))
+
+    def _enter(self, rows: Rows, steps: NDArray[np.int64], at: NDArray[np.int64]) -> None:
+        """Begin a step in each row at its own instant: close the running segment, append the next one."""
+        if not rows.size:
+            return
+        entries = self.log.latest[rows]
+        old_phase = self.log.column("phase")[entries]
+        power = self.log.evaluate(entries, at, "w")
+        hashing = self.log.evaluate(entries, at, "ths")
+        joules, work = self.log.total(entries, at, "w"), self.log.total(entries, at, "ths")
+
+        share, watts, shape = self._t_share[steps], self._t_watts[steps], self._t_shape[steps]
+        goal_w = np.where(np.isnan(watts), self._sleep_w[rows], watts)
+        goal_w = np.where(np.isnan(share), goal_w, share * self._setpoint_w(rows))
+        goal_ths = self._t_hash[steps] * self._setpoint_ths(rows)
+        duration = self._durations(rows, steps)
+        hold, linear, decay = shape == Shape.HOLD, shape == Shape.LINEAR, shape == Shape.EXPONENTIAL
+        per_s = np.where(linear, 1e9 / np.where(linear, duration, 1), 0.0)
+        tau = self._t_tau[steps]
+        phase = self._t_phase[steps]
+        self.log.append(
+            rows, t0_ns=at,
+            base_w=np.where(hold | linear, power, goal_w), slope_w=(goal_w - power) * per_s,
+            amp_w=np.where(decay, power - goal_w, 0.0), tau_s=tau,
+            base_ths=np.where(hold | linear, hashing, goal_ths), slope_ths=(goal_ths - hashing) * per_s,
+            amp_ths=np.where(decay, hashing - goal_ths, 0.0), joules=joules, work=work, phase=phase,
+        )  # fmt: skip
+        begins = (phase == Phase.HASHING) & (old_phase != Phase.HASHING) & (old_phase != Phase.RETUNE)
+        self.mining_since[rows[begins]] = at[begins]
+        rests = (phase != Phase.HASHING) & (phase != Phase.RETUNE) & (phase != Phase.STOPPING)
+        self.mining_since[rows[rests]] = NONE
+        self._step[rows] = steps
+        self._next_ns[rows] = np.where(duration == NEVER, NEVER, at + np.where(duration == NEVER, 0, duration))
+        self._soonest = int(self._next_ns.min())
+
+    def _durations(self, rows: Rows, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        mean, spread = self._t_duration[steps], self._t_spread[steps]
+        drawn = mean.copy()
+        vary = np.flatnonzero((spread > 0.0) & (mean != NEVER))
+        if vary.size:
+            of = rows[vary]
+            index = of.astype(np.uint64) * np.uint64(1 << 24) + self._draws[of]
+            self._draws[of] += np.uint64(1)
+            factor = np.maximum(0.2, 1.0 + spread[vary] * (self._seed / "duration").normals_at(index))
+            drawn[vary] = np.rint(mean[vary] * factor).astype(np.int64)
+        return drawn
+
+    # ---- reading --------------------------------------------------------------------------------------------------
+
+    def power_w(self, at: Instant, rows: slice | Rows = slice(None)) -> Floats:
+        """Wall power of `rows` at `at`, watts, shape (len(rows),). `at` may lie in the past."""
+        return self.log.evaluate(self._entries(rows, at), at, "w")
+
+    def hash_ths(self, at: Instant, rows: slice | Rows = slice(None)) -> Floats:
+        """True hash rate of `rows` at `at`, TH/s."""
+        return self.log.evaluate(self._entries(rows, at), at, "ths")
+
+    def energy_j(self, at: Instant, rows: slice | Rows = slice(None)) -> Floats:
+        """Energy each of `rows` has taken from instant 0 until `at`, joules; negative before instant 0."""
+        return self.log.total(self._entries(rows, at), at, "w")
+
+    def work_th(self, at: Instant, rows: slice | Rows = slice(None)) -> Floats:
+        """Hashes each of `rows` has made from instant 0 until `at`, in units of 10^12."""
+        return self.log.total(self._entries(rows, at), at, "ths")
+
+    def phases(self, at: Instant, rows: slice | Rows = slice(None)) -> NDArray[np.int8]:
+        """Phase of `rows` at `at`."""
+        phases: NDArray[np.int8] = self.log.column("phase")[self._entries(rows, at)].astype(np.int8)
+        return phases
+
+    def _entries(self, rows: slice | Rows, at: Instant) -> NDArray[np.int64]:
+        self.advance(at)
+        chosen = np.arange(len(self), dtype=np.int64)[rows]
+        return self.log.entries_at(chosen, at)
+
+    # ---- tables ---------------------------------------------------------------------------------------------------
+
+    def _script_table(self, specs: Sequence[MinerSpec]) -> None:
+        """Lay all steps of all scripts out as arrays; step 0 is `off`, a script's steps are consecutive."""
+        families = {spec.family.id: spec.family for spec in specs}
+        self._family_ids = list(families)
+        codes = {name: code for code, name in enumerate(self._family_ids)}
+        self._family = np.array([codes[spec.family.id] for spec in specs], dtype=np.int8)
+        off = Step(Phase.OFF, None, 0.0, 0.0, None, Shape.STEP, 1.0, 0.0, "no mains", "D", "open contact")
+        steps = [off]
+        self._script_start: dict[tuple[int, str], tuple[int, Script]] = {}
+        for family in families.values():
+            for script in family.scripts.values():
+                self._script_start[codes[family.id], script.name] = (len(steps), script)
+                steps.extend(script.steps)
+        nan = float("nan")
+        self._t_phase = np.array([s.phase for s in steps], dtype=np.int8)
+        self._t_duration = np.array([NEVER if s.duration_ns is None else s.duration_ns for s in steps], dtype=np.int64)
+        self._t_spread = np.array([s.spread for s in steps])
+        self._t_watts = np.array([nan if s.power_w is None else s.power_w for s in steps])
+        self._t_share = np.array([nan if s.power_share is None else s.power_share for s in steps])
+        self._t_shape = np.array([s.shape for s in steps], dtype=np.int8)
+        self._t_tau = np.array([s.tau_s for s in steps])
+        self._t_hash = np.array([s.hash_share for s in steps])
+
+    def _setpoint_w(self, rows: Rows) -> Floats:
+        watts: Floats = self.nominal_w[rows] * self._power_gain[rows] * self.setpoint[rows]
+        return watts
+
+    def _setpoint_ths(self, rows: Rows) -> Floats:
+        ths: Floats = self.nominal_ths[rows] * self._hash_gain[rows] * self.setpoint[rows] ** _HASH_EXPONENT
+        return ths
+
+
+class MinerUnit:
+    """One row of the fleet as its firmware sees it."""
+
+    __slots__ = ("_fleet", "_row", "id", "index", "model")
+
+    def __init__(self, fleet: Fleet, index: int) -> None:
+        self._fleet = fleet
+        self._row = np.array([index], dtype=np.int64)
+        self.index = index
+        self.id = fleet.specs[index].id
+        self.model = fleet.specs[index].model
+
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
+        """Start a phase script of the unit's family at `now`, which may lie ahead."""
+        self._fleet.run(self._row, script, now, setpoint=setpoint)
+
+    def phase(self, now: Instant) -> Phase:
+        """What the unit is doing."""
+        return Phase(int(self._fleet.phases(now, self._row)[0]))
+
+    def power_w(self, now: Instant) -> float:
+        """True wall power, watts."""
+        return float(self._fleet.power_w(now, self._row)[0])
+
+    def hash_ths(self, now: Instant) -> float:
+        """True hash rate, TH/s."""
+        return float(self._fleet.hash_ths(now, self._row)[0])
+
+    def mean_hash_ths(self, start: Instant, stop: Instant) -> float:
+        """Mean hash rate over [start, stop], TH/s; the rate itself where the two coincide."""
+        if stop <= start:
+            return self.hash_ths(stop)
+        work = self._fleet.work_th(stop, self._row) - self._fleet.work_th(start, self._row)
+        return float(work[0]) / ((stop - start) * 1e-9)
+
+    def energy_j(self, start: Instant, stop: Instant) -> float:
+        """Energy taken over [start, stop], joules."""
+        return float((self._fleet.energy_j(stop, self._row) - self._fleet.energy_j(start, self._row))[0])
+
+    def powered_since_ns(self, now: Instant) -> Instant | None:
+        """When the control board got its mains; None without mains."""
+        return self._since(self._fleet.powered_since, now)
+
+    def api_since_ns(self, now: Instant) -> Instant | None:
+        """When the network API came, or comes, up; None without mains."""
+        return self._since(self._fleet.api_since, now)
+
+    def mining_since_ns(self, now: Instant) -> Instant | None:
+        """When the present mining process began to hash; None while it does not."""
+        return self._since(self._fleet.mining_since, now)
+
+    def setpoint(self, now: Instant) -> float:
+        """Share of nominal power the unit is set to."""
+        self._fleet.advance(now)
+        return float(self._fleet.setpoint[self.index])
+
+    def inlet_c(self, now: Instant) -> float:  # noqa: ARG002
+        """Air at the inlet, degrees Celsius (estimate: a mild day)."""
+        return 25.0
+
+    def temperature_c(self, now: Instant) -> float:
+        """Hottest board sensor, degrees Celsius: 38 K above the inlet at nominal power, following a minute's mean.
+
+        The time constant of 40-85 s is measured; the rise is an estimate within the 51-79 degrees S19j Pro report.
+        """
+        window = 60_000_000_000
+        share = self.energy_j(now - window, now) / 60.0 / self.model.nominal_w
+        return self.inlet_c(now) + 38.0 * share
+
+    def fan_share(self, now: Instant) -> float:
+        """Fan speed as a share of full speed: idle in sleep, linear in board temperature otherwise (estimate)."""
+        if not self._fleet.mains[self.index]:
+            return 0.0
+        return float(np.clip((self.temperature_c(now) - 20.0) / 55.0, 0.15, 1.0))
+
+    def _since(self, column: NDArray[np.int64], now: Instant) -> Instant | None:
+        self._fleet.advance(now)
+        value = int(column[self.index])
+        return None if value == NONE else value

@@ -1,0 +1,102 @@
+"""The grid as a controller meets it: frequency, voltage, price and the operator's instructions as signals over time.
+
+Owns the signals of the running profile, placed on the run's time axis. It decides nothing and serves no bytes: meters
+(`emulator/meters/`) and the dispatch block (`emulator/dispatch.py`) publish from it with their own lag and resolution.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.timeline import Signal
+from emulator.wire import SECOND, Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CHANNELS = {"frequency": "Hz", "voltage": "pu", "dispatch": "W", "recall": "1", "price": "USD/MWh"}
+"""Channels every grid has, with their units: dispatch is the consumption allowed, recall counts messages."""
+
+
+class Grid:
+    """Signals by channel name. Before `play`, the grid is at rest: nominal frequency and voltage, no instruction.
+
+    `inertia_response`, when given, maps (instant, power change of the site in watts) to a frequency change in Hz and
+    closes the loop (swing equation of a small system); by default the site is too small to move the grid.
+    """
+
+    def __init__(self, nominal_hz: float, nominal_w: float, response: Callable[[Instant], float] | None = None) -> None:
+        self.nominal_hz = nominal_hz
+        self._response = response
+        self.signals: dict[str, Signal] = {
+            "frequency": Signal.constant(nominal_hz),
+            "voltage": Signal.constant(1.0),
+            "dispatch": Signal.constant(nominal_w),
+            "recall": Signal.constant(0.0),
+            "price": Signal.constant(0.0),
+        }
+
+    def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
+        """Put a profile's signals on the axis with their time zero at `at`; channels not named stay as they are."""
+        for name, signal in signals.items():
+            self.signals[name] = signal.shifted(at)
+
+    def frequency_hz(self, at: Instant) -> float:
+        """Frequency at one instant."""
+        value = self.signals["frequency"].at(at)
+        return value if self._response is None else value + self._response(at)
+
+    def mean_frequency_hz(self, start: Instant, stop: Instant) -> float:
+        """Mean frequency over [start, stop]."""
+        value = self.signals["frequency"].mean(start, stop)
+        return value if self._response is None else value + (self._response(start) + self._response(stop)) / 2
+
+    def voltage_pu(self, at: Instant) -> float:
+        """Voltage at the point of interconnection, per unit."""
+        return self.signals["voltage"].at(at)
+
+    def dispatch_w(self, at: Instant) -> float:
+        """Site consumption the operator allows, watts."""
+        return self.signals["dispatch"].at(at)
+
+    def recall(self, at: Instant) -> int:
+        """Number of recall messages sent so far."""
+        return int(self.signals["recall"].at(at))
+
+    def price(self, at: Instant) -> float:
+        """Energy price, USD/MWh."""
+        return self.signals["price"].at(at)
+
+
+class SwingResponse:
+    """Frequency change that a small system makes of the site's own power change: df/dt = f0 dP / (2 E), damped.
+
+    Aggregated swing equation, exact for a power that is constant over each step of `step_ns`. `energy_ws` is the
+    kinetic energy of the system in watt-seconds, `damping_w_per_hz` its load damping plus primary response; `change_w`
+    gives the site's mean power change over an interval (negative when it sheds). Evaluated lazily, forward only.
+    """
+
+    def __init__(
+        self,
+        nominal_hz: float,
+        energy_ws: float,
+        damping_w_per_hz: float,
+        change_w: Callable[[Instant, Instant], float],
+        step_ns: int = SECOND // 50,
+    ) -> None:
+        if energy_ws <= 0 or damping_w_per_hz <= 0:
+            raise ValueError("a system needs positive kinetic energy and damping")
+        self._gain_hz_per_w = 1.0 / damping_w_per_hz
+        self._decay = 2.718281828459045 ** (-(step_ns * 1e-9) * damping_w_per_hz * nominal_hz / (2.0 * energy_ws))
+        self._change_w = change_w
+        self._step_ns = step_ns
+        self._knots = [0.0]
+
+    def __call__(self, at: Instant) -> float:
+        """Frequency change at `at`, Hz; zero before instant 0."""
+        index = max(0, at // self._step_ns)
+        while len(self._knots) <= index:
+            start = (len(self._knots) - 1) * self._step_ns
+            goal = -self._change_w(start, start + self._step_ns) * self._gain_hz_per_w
+            self._knots.append(goal + (self._knots[-1] - goal) * self._decay)
+        return self._knots[index]
