@@ -1,0 +1,100 @@
+"""SHA-256d without a compiler: the same functions as the C back end, over hashlib.
+
+Owns the documentation both back ends show. It is what an install without a compiler runs on, and the readable form of
+what the kernels do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, SupportsIndex
+
+from fastpath._arguments import buffer, scan_range
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_MASK = 0xFFFFFFFF
+_INITIAL = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+# fmt: off
+_ROUND_CONSTANTS = (
+    0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
+    0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3, 0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7, 0xC19BF174,
+    0xE49B69C1, 0xEFBE4786, 0x0FC19DC6, 0x240CA1CC, 0x2DE92C6F, 0x4A7484AA, 0x5CB0A9DC, 0x76F988DA,
+    0x983E5152, 0xA831C66D, 0xB00327C8, 0xBF597FC7, 0xC6E00BF3, 0xD5A79147, 0x06CA6351, 0x14292967,
+    0x27B70A85, 0x2E1B2138, 0x4D2C6DFC, 0x53380D13, 0x650A7354, 0x766A0ABB, 0x81C2C92E, 0x92722C85,
+    0xA2BFE8A1, 0xA81A664B, 0xC24B8B70, 0xC76C51A3, 0xD192E819, 0xD6990624, 0xF40E3585, 0x106AA070,
+    0x19A4C116, 0x1E376C08, 0x2748774C, 0x34B0BCB5, 0x391C0CB3, 0x4ED8AA4A, 0x5B9CCA4F, 0x682E6FF3,
+    0x748F82EE, 0x78A5636F, 0x84C87814, 0x8CC70208, 0x90BEFFFA, 0xA4506CEB, 0xBEF9A3F7, 0xC67178F2,
+)
+# fmt: on
+
+
+def sha256d(data: ReadableBuffer) -> bytes:
+    """SHA-256 of the SHA-256 of `data` (any contiguous buffer): 32 bytes, in the order hashlib gives.
+
+    Raises TypeError when `data` has no buffer, ValueError when it is not contiguous. Source: FIPS 180-4.
+    """
+    return hashlib.sha256(hashlib.sha256(buffer(data, "data")).digest()).digest()
+
+
+def midstate(block64: ReadableBuffer) -> bytes:
+    """The state of SHA-256 after the first 64 bytes of a message: eight 32-bit words, big-endian, in 32 bytes.
+
+    Raises TypeError when `block64` has no buffer, ValueError when it is not 64 bytes. Source: FIPS 180-4, 6.2.2.
+    """
+    words = list(struct.unpack(">16I", buffer(block64, "block64", 64)))
+    for t in range(16, 64):
+        w15, w2 = words[t - 15], words[t - 2]
+        sigma0 = _rotate(w15, 7) ^ _rotate(w15, 18) ^ w15 >> 3
+        sigma1 = _rotate(w2, 17) ^ _rotate(w2, 19) ^ w2 >> 10
+        words.append((sigma1 + words[t - 7] + sigma0 + words[t - 16]) & _MASK)
+    a, b, c, d, e, f, g, h = _INITIAL
+    for constant, word in zip(_ROUND_CONSTANTS, words, strict=True):
+        t1 = h + (_rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)) + (g ^ (e & (f ^ g))) + constant + word
+        t2 = (_rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)) + ((a & b) | (c & (a | b)))
+        a, b, c, d, e, f, g, h = (t1 + t2) & _MASK, a, b, c, (d + t1) & _MASK, e, f, g
+    state = zip(_INITIAL, (a, b, c, d, e, f, g, h), strict=True)
+    return struct.pack(">8I", *((initial + final) & _MASK for initial, final in state))
+
+
+def scan(header80: ReadableBuffer, start: SupportsIndex, count: SupportsIndex, target: SupportsIndex) -> list[int]:
+    """Hash a block header with the nonces `start` .. `start + count - 1` and return, ascending, those that hit.
+
+    A nonce hits when the sha256d of the header, read as a little-endian integer, is <= `target`. `header80` is the
+    80-byte header; its own nonce field (the last four bytes, little-endian) is not read. `count` is a number of hashes.
+    The C back end lets other threads run meanwhile and answers Ctrl-C.
+
+    Raises TypeError for an argument of a wrong type; ValueError for a header that is not 80 bytes, a target outside
+    0 .. 2**256 - 1, or a range that leaves 0 .. 2**32 - 1: nonces never wrap.
+    """
+    header = bytes(buffer(header80, "header80", 80))
+    first, hashes, limit = scan_range(start, count, target)
+    prefix, highest = header[:76], int.from_bytes(limit, "little")
+    return [
+        nonce
+        for nonce in range(first, first + hashes)
+        if int.from_bytes(sha256d(prefix + nonce.to_bytes(4, "little")), "little") <= highest
+    ]
+
+
+def merkle_root(txids: Iterable[ReadableBuffer]) -> bytes:
+    """The merkle root of a block's transaction hashes, 32 bytes each.
+
+    Hashes stand in the order hashlib gives, not in the reversed order of block explorers. An odd level repeats its last
+    hash, as the bitcoin protocol does. Raises ValueError when there is no hash or one is not 32 bytes, TypeError when
+    one has no buffer.
+    """
+    level = [bytes(buffer(txid, f"txids[{index}]", 32)) for index, txid in enumerate(txids)]
+    if not level:
+        raise ValueError("txids must hold at least one hash")
+    while len(level) > 1:
+        level += level[-1:] * (len(level) % 2)
+        level = [sha256d(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
+    return level[0]
+
+
+def _rotate(word: int, bits: int) -> int:
+    return (word >> bits | word << (32 - bits)) & _MASK
