@@ -1,0 +1,189 @@
+"""Reads the files people write (rigs, profiles, cases, services) into strict models, with errors that name the remedy.
+
+Owns the TOML reader, the quantity types and the wording of configuration errors; what a key means is the business of
+the model that declares it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from emulator import units
+
+
+class ConfigError(Exception):
+    """A file that cannot be used. Each of `problems` is one sentence: file, key, what is wrong, remedy."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Table(BaseModel):
+    """Base of every model read from a file: strict, frozen, unknown keys are errors. TOML arrays arrive as tuples."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Document(Table):
+    """Base of a model that is a whole file: it says which version of the format it is written in."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+
+
+def quantity(unit: str) -> BeforeValidator:
+    """A validator that turns "3.25 kW" into a float in `unit` (a key of the unit table of `emulator.units`)."""
+    return BeforeValidator(lambda text: units.parse(text, unit))
+
+
+DurationNs = Annotated[int, BeforeValidator(units.duration_ns)]
+"""A duration, zero or longer, in integer nanoseconds."""
+SignedDurationNs = Annotated[int, BeforeValidator(lambda text: units.duration_ns(text, negative=True))]
+PowerW = Annotated[float, quantity("W")]
+PowerRateWs = Annotated[float, quantity("W/s")]
+EnergyWh = Annotated[float, quantity("Wh")]
+FrequencyHz = Annotated[float, quantity("Hz")]
+VoltageV = Annotated[float, quantity("V")]
+CurrentA = Annotated[float, quantity("A")]
+PerUnit = Annotated[float, quantity("pu")]
+Fraction = Annotated[float, quantity("fraction")]
+RatePerS = Annotated[float, quantity("1/s")]
+HashRateThs = Annotated[float, quantity("TH/s")]
+TemperatureC = Annotated[float, quantity("degC")]
+PriceUsdMwh = Annotated[float, quantity("USD/MWh")]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_toml(path: Path | str, model: type[Model]) -> Model:
+    """Read one TOML file into `model`. Raises ConfigError naming every problem found in it, not only the first."""
+    path = Path(path)
+    return validate(read_toml(path), model, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The raw table of a TOML file. Raises ConfigError where the file is absent, unreadable or no TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        siblings = [entry.name for entry in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file{did_you_mean(path.name, siblings)}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}; text values need quotes, keys need '='") from None
+
+
+def validate(table: Mapping[str, Any], model: type[Model], origin: str) -> Model:
+    """Check `table` against `model`; `origin` (a file name) begins every message of the ConfigError raised."""
+    frozen = _tuples(table)
+    try:
+        return model.model_validate(frozen)
+    except ValidationError as error:
+        problems = [_sentence(problem, model, frozen, origin) for problem in error.errors(include_url=False)]
+        raise ConfigError(*dict.fromkeys(problems)) from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error sentence: `; did you mean "x"?`, or the list of what is known, or nothing."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    if not names:
+        return ""
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"; known are {shown}"
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _sentence(problem: ErrorDetails, model: type[BaseModel], table: Any, origin: str) -> str:
+    where = _key(problem["loc"], table)
+    return f"{origin}: {where}: {_what(problem, model)}" if where else f"{origin}: {_what(problem, model)}"
+
+
+def _what(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong and what would be right, in words of the file rather than of the validator."""
+    kind, found, context = problem["type"], problem["input"], problem.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            return f"unknown key{did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1], model))}"
+        case "missing":
+            return "is missing; add this key"
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f'unknown value "{found}"{did_you_mean(str(found), _literals(str(context["expected"])))}'
+        case "union_tag_invalid":
+            tag, known = str(context["tag"]), _literals(str(context["expected_tags"]))
+            return f'unknown {_bare(context["discriminator"])} "{tag}"{did_you_mean(tag, known)}'
+        case "union_tag_not_found":
+            return f"the key {_bare(context['discriminator'])} is missing; it says which form of table this is"
+        case "string_type":
+            return f"{found!r} is not text; put it in quotes"
+        case "tuple_type" | "list_type":
+            return f"{found!r} is not an array; write it in square brackets"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{found!r} is not a table; write {{ key = value }} or a [section]"
+        case "int_type" | "float_type" | "bool_type":
+            wanted = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false"}[kind]
+            return f"{found!r} is not {wanted}; write {wanted} without quotes"
+        case _:
+            return f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {found!r}"
+
+
+def _key(loc: Sequence[int | str], table: Any) -> str:
+    """The key as it stands in the file; parts that the validator put in (names of alternatives) are left out."""
+    text, here = "", table
+    for index, part in enumerate(loc):
+        if isinstance(part, int):
+            text += f"[{part}]"
+            here = here[part] if isinstance(here, tuple) and part < len(here) else None
+        elif isinstance(here, Mapping) and (part in here or index == len(loc) - 1):
+            text += f".{part}" if text else part
+            here = here.get(part)
+    return text
+
+
+def _literals(expected: str) -> list[str]:
+    """The words in a text like "'a', 'b' or 'c'"."""
+    return expected.split("'")[1::2] or [expected]
+
+
+def _bare(name: object) -> str:
+    return str(name).strip("'")
+
+
+def _keys_at(loc: Sequence[int | str], model: type[BaseModel]) -> set[str]:
+    """Every key that a model allows where `loc` points; the union over alternatives."""
+    here: list[type[BaseModel]] = [model]
+    for part in loc:
+        fields = [field for one in here for name, field in one.model_fields.items() if part in (name, field.alias)]
+        if fields:
+            here = [inner for field in fields for inner in _models_in(field.annotation)]
+    return {field.alias or name for one in here for name, field in one.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
