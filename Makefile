@@ -1,0 +1,71 @@
+# One command for each thing; each alone on a fresh clone makes .venv first. CI runs the same ones.
+#
+#   make demo    install, play two grid events against the reference controller, print where the report is
+#   make test    every test (ARGS="-k fleet -x" goes to pytest)
+#   make lint    ruff, mypy --strict, the import contracts
+#   make bench   measure speed against named peers, write benchmarks/latest.json
+#   make docs    build the documentation into build/docs
+#   make clean   remove what these commands made (runs/ stays)
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: demo test lint bench docs clean
+
+# What an install depends on. Python files are not among them: the install is editable.
+SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.c fastpath/*.h)
+RUN     := $(VENV)/.installed-run
+DEV     := $(VENV)/.installed-dev
+
+demo: $(RUN)
+	@"$(BIN)/ramprig" run suite:demo --out runs/demo $(ARGS)
+
+test: $(DEV)
+	@"$(BIN)/python" -m pytest $(ARGS)
+
+lint: $(DEV)
+	@"$(BIN)/ruff" check --quiet .
+	@"$(BIN)/ruff" format --quiet --check .
+	@"$(BIN)/mypy" --no-error-summary
+	@"$(BIN)/lint-imports" --no-logo
+	@echo "lint: clean"
+
+bench: $(DEV)
+	@"$(BIN)/python" -m benchmarks $(ARGS)
+
+docs: $(DEV)
+	@"$(BIN)/sphinx-build" --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
+	@echo "docs: build/docs/index.html"
+
+clean:
+	@rm -rf "$(VENV)" build dist ramprig.egg-info fastpath/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): $(SOURCES)
+	@$(call install,.)
+	@touch "$@"
+
+$(DEV): $(SOURCES)
+	@$(call install,.[dev])
+	@touch "$(RUN)" "$@"
+
+# $(call install,WHAT): a virtual environment, if there is none, and WHAT in it; quiet unless it fails.
+define install
+command -v "$(PYTHON)" > /dev/null || { \
+  echo "ramprig needs Python 3.11 or newer, and there is no $(PYTHON); remedy: apt install python3 python3-venv"; exit 1; }; \
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "ramprig needs Python 3.11 or newer, $(PYTHON) is $$("$(PYTHON)" -V); remedy: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }; \
+"$(PYTHON)" -c 'import venv, ensurepip' 2> /dev/null || { \
+  echo "$(PYTHON) cannot make a virtual environment; remedy: apt install python3-venv"; exit 1; }; \
+echo "ramprig: installing into $(VENV) (about a minute the first time)"; \
+[ -x "$(BIN)/python" ] || "$(PYTHON)" -m venv "$(VENV)"; \
+"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -e '$(1)' > "$(VENV)/install.log" 2>&1 || { \
+  cat "$(VENV)/install.log"; echo "ramprig: the install failed; the reason stands above"; exit 1; }; \
+"$(BIN)/python" -c 'import fastpath, sys; fastpath.BACKEND == "c" or print("ramprig: no compiled kernels (is there a C compiler?): fastpath runs on its pure Python fallback")'
+endef
