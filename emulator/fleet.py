@@ -118,7 +118,7 @@ class Fleet:
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def advance(self, now: Instant) -> None:
-        """Bring every row up to `now`: carry out commands and enter the steps that have come due, each at its instant."""
+        """Bring every row up to `now`: carry out commands and enter the steps that are due, each at its instant."""
         while self._pending and self._pending[0][0] <= now:
             at, _, rows, name, setpoint = heapq.heappop(self._pending)
             self._run_due(at - 1)
@@ -237,7 +237,8 @@ class Fleet:
 
     def phases(self, at: Instant, rows: slice | Rows = slice(None)) -> NDArray[np.int8]:
         """Phase of `rows` at `at`."""
-        phases: NDArray[np.int8] = self.log.column("phase")[self._entries(rows, at)].astype(np.int8)
+        entries = self._entries(rows, at)  # may append, so the column is taken afterwards
+        phases: NDArray[np.int8] = self.log.column("phase")[entries].astype(np.int8)
         return phases
 
     def _entries(self, rows: slice | Rows, at: Instant) -> NDArray[np.int64]:
@@ -335,7 +336,7 @@ class MinerUnit:
         self._fleet.advance(now)
         return float(self._fleet.setpoint[self.index])
 
-    def inlet_c(self, now: Instant) -> float:  # noqa: ARG002
+    def inlet_c(self, now: Instant) -> float:
         """Air at the inlet, degrees Celsius (estimate: a mild day)."""
         return 25.0
 

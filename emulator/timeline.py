@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from emulator.wire import Instant
 
@@ -179,6 +179,18 @@ class SegmentLog:
             name: np.zeros(capacity, dtype=_INTEGER.get(name, np.float64)) for name in (*FIELDS, "previous")
         }
 
+    @classmethod
+    def restore(cls, rows: int, columns: Mapping[str, NDArray[Any]]) -> SegmentLog:
+        """A log again from the columns FIELDS of one, in the order in which its entries were appended."""
+        log = cls(rows, capacity=max(1, columns["row"].size))
+        log.size = int(columns["row"].size)
+        for name in FIELDS:
+            log._columns[name][: log.size] = columns[name]
+        for entry, row in enumerate(columns["row"].tolist()):
+            log._columns["previous"][entry] = log.latest[row]
+            log.latest[row] = entry
+        return log
+
     def column(self, name: str) -> NDArray[Any]:
         """One column, shape (size,); a view that the next append may leave behind."""
         return self._columns[name][: self.size]
@@ -310,7 +322,7 @@ def _decays(e: _Spans, amp: Floats, tau: float, t: Floats) -> Floats:
     n = t.size
     kick = np.bincount(first, a * np.exp(-(t[np.minimum(first, n - 1)] - t0) / tau) * (first < last), n + 1)
     ends = last < n
-    kick -= np.bincount(last[ends], (a * np.exp(-(t[last[ends]] - t0[ends]) / tau)) * (first < last)[ends], n + 1)
+    kick -= np.bincount(last[ends], a[ends] * np.exp(-(t[last[ends]] - t0[ends]) / tau) * (first < last)[ends], n + 1)
     begin, stop = int(first.min()), int(last.max())
     drawn = np.zeros(n)
     decay = np.exp(-np.diff(t[begin:stop], prepend=t[begin]) / tau).tolist()

@@ -1,0 +1,44 @@
+"""Shipped rigs, profiles, suites and services, and how a name in a file or on the command line becomes a path.
+
+`kind:name` names something shipped (`rig:yard`); anything else is a path, relative to the file that says it.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from bench.config import ConfigError, did_you_mean
+
+KINDS = ("rig", "profile", "suite", "case", "service")
+
+
+def folder(kind: str) -> Path:
+    """Where the shipped files of a kind stand."""
+    if kind == "service":
+        return Path(str(files("bench.services")))
+    return Path(str(files("bench.library"))) / f"{kind}s"
+
+
+def names(kind: str) -> list[str]:
+    """Names of everything of a kind that ships, sorted."""
+    return sorted(path.stem for path in folder(kind).glob("*.toml"))
+
+
+def resolve(kind: str, reference: str, base: Path | None = None) -> Path:
+    """The file that `reference` names. Raises ConfigError with a near match where there is none."""
+    prefix, colon, name = reference.partition(":")
+    if colon and prefix in KINDS:
+        if prefix != kind:
+            raise ConfigError(f"{reference}: a {kind} is needed here, this names a {prefix}")
+        if name not in names(kind):
+            raise ConfigError(f"{reference}: no such {kind} ships with ramprig{did_you_mean(name, names(kind))}")
+        return folder(kind) / f"{name}.toml"
+    path = Path(reference)
+    if base is not None and not path.is_absolute():
+        path = base / path
+    if path.is_file():
+        return path
+    if reference in names(kind):
+        raise ConfigError(f"{reference}: no such file; the shipped {kind} is called {kind}:{reference}")
+    raise ConfigError(f"{path}: no such file; shipped {kind}s are named {kind}:NAME (see `ramprig list {kind}s`)")

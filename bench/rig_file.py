@@ -1,0 +1,139 @@
+"""What a rig file may say: network, site, feeders with their meters, PDUs and miners, loads, analyser.
+
+Owns the form of the file and the checks that need only the file; building the live rig from it is `bench/rig.py`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bench import library
+from bench.config import Document, DurationNs, Fraction, FrequencyHz, PowerW, Table, VoltageV, load_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Address = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+\.\d+$")]
+
+
+class NetworkTable(Table):
+    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at .252."""
+
+    subnet: str = "127.20.0.0/16"
+
+    @model_validator(mode="after")
+    def _loopback(self) -> Self:
+        try:
+            net = ipaddress.IPv4Network(self.subnet)
+        except ValueError as error:
+            raise ValueError(f"subnet {self.subnet!r}: {error}; write for example 127.20.0.0/16") from None
+        if not net.subnet_of(ipaddress.IPv4Network("127.0.0.0/8")):
+            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside 127.0.0.0/8")
+        if net.prefixlen > 16:
+            raise ValueError(f"subnet {self.subnet!r} is too small; the address plan needs a /16 or larger")
+        return self
+
+
+class SiteTable(Table):
+    """The electrical side. Losses are shares of throughput."""
+
+    nominal_voltage: VoltageV = 240.0
+    transformer_loss: Fraction = 0.01
+    idle: PowerW = 0.0
+
+
+class AnalyserTable(Table):
+    """The instrument at the point of interconnection that the verdict rests on (not the controller's meter)."""
+
+    rate: FrequencyHz = 1000.0
+    window: DurationNs = 10_000_000
+    accuracy: Fraction = 0.0
+    """Relative standard uncertainty of a reading; 0 in pure emulation, where power is known exactly."""
+
+
+class MeterTable(Table):
+    """A meter the controller can read."""
+
+    product: str = "eastron_sdm630"
+    address: Address | None = None
+    unit: int = Field(default=1, ge=1, le=247)
+
+
+class PduTable(Table):
+    """`count` PDUs of one product; with `drives = "contactor"` their outlets drive contactor coils."""
+
+    product: str = "netio_powerpdu_4ps"
+    count: int = Field(ge=1)
+    drives: Literal["contactor", "load"] = "contactor"
+    open: DurationNs = 25_000_000
+    close: DurationNs = 35_000_000
+    address: Address | None = None
+    unit: int = Field(default=1, ge=1, le=247)
+
+
+class MinersTable(Table):
+    """`count` miners of one model with one firmware. `firmware = "mute"` has no network face; it needs `phases`."""
+
+    model: str
+    firmware: str
+    count: int = Field(ge=1)
+    phases: str | None = None
+    address: Address | None = None
+
+
+class LoadTable(Table):
+    """A load that is no miner, at the point of interconnection or on a feeder. Positive consumes."""
+
+    id: str
+    kind: Literal["house", "ai_training", "solar", "wind"]
+    power: PowerW
+    at: str = "poi"
+    iteration: DurationNs = 2_000_000_000
+    duration: DurationNs = 3_600_000_000_000
+
+
+class FeederTable(Table):
+    """One feeder with what hangs on it; miners are dealt over the outlets of its PDUs in order."""
+
+    id: str
+    loss: Fraction = 0.015
+    meter: MeterTable | None = MeterTable()
+    pdu: PduTable
+    miners: tuple[MinersTable, ...] = Field(min_length=1)
+
+
+class RigFile(Document):
+    """A whole rig."""
+
+    name: str
+    title: str = ""
+    commitment: PowerW
+    network: NetworkTable = NetworkTable()
+    site: SiteTable = SiteTable()
+    analyser: AnalyserTable = AnalyserTable()
+    meter: MeterTable = MeterTable()
+    dispatch: bool = True
+    feeder: tuple[FeederTable, ...] = Field(min_length=1)
+    load: tuple[LoadTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ids = [feeder.id for feeder in self.feeder] + [load.id for load in self.load]
+        for name in ids:
+            if ids.count(name) > 1:
+                raise ValueError(f"the id {name!r} is used twice; ids of feeders and loads are unique")
+        for load in self.load:
+            if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
+                raise ValueError(f"load {load.id!r}: at = {load.at!r} is neither \"poi\" nor the id of a feeder")
+        if self.commitment <= 0:
+            raise ValueError("commitment must be positive: it is the reduction the site has sold")
+        return self
+
+
+def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:
+    """Read the rig that `reference` (`rig:yard` or a path) names. Raises ConfigError."""
+    path = library.resolve("rig", reference, base)
+    return load_toml(path, RigFile), path

@@ -1,0 +1,185 @@
+"""The fleet: closed forms, laws of energy, independence of miners, commands and mains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator import catalogue
+from emulator.catalogue import Phase
+from emulator.fleet import NEVER, Fleet, MinerSpec, MinerUnit
+from emulator.seed import Seed
+
+S = 1_000_000_000
+MODELS = {"bitmain_stock": "s19j_pro", "luxos": "s21", "whatsminer": "m60s"}
+
+
+def fleet_of(*families: str, seed: int = 7) -> Fleet:
+    specs = [
+        MinerSpec(f"miner-{i}", catalogue.model(MODELS[name]), catalogue.family(name))
+        for i, name in enumerate(families)
+    ]
+    return Fleet(specs, Seed(seed))
+
+
+def rows(*index: int) -> np.ndarray:
+    return np.array(index, dtype=np.int64)
+
+
+commands = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["sleep", "wake", "restart", "reboot", "retune", "off", "on"]),
+        st.integers(0, 2000),
+        st.floats(0.4, 1.2),
+    ),
+    max_size=12,
+)
+
+
+def play(fleet: Fleet, plan: list[tuple[int, str, int, float]]) -> None:
+    for row, what, after, setpoint in plan:
+        at = after * S // 2
+        if what in ("on", "off"):
+            fleet.switch_mains(rows(row), what == "on", at)
+        else:
+            fleet.run(rows(row), what, at, setpoint=setpoint if what == "retune" else None)
+
+
+@settings(deadline=None, max_examples=40)
+@given(commands)
+def test_energy_is_the_integral_of_power(plan: list[tuple[int, str, int, float]]) -> None:
+    fleet = fleet_of("bitmain_stock", "luxos", "whatsminer")
+    play(fleet, plan)
+    fleet.advance(3000 * S)
+    t = np.arange(0, 3000 * S, S // 5, dtype=np.int64)
+    power = fleet.log.power_series(t)
+    integral = float(np.trapezoid(power, t * 1e-9))
+    exact = float(fleet.energy_j(int(t[-1])).sum())
+    jumps = np.abs(np.diff(power)).sum() * 0.2
+    assert integral == pytest.approx(exact, abs=jumps + 1e-6 * abs(exact))
+
+
+@settings(deadline=None, max_examples=40)
+@given(commands, st.lists(st.integers(0, 3000), max_size=6))
+def test_asking_in_between_changes_nothing(plan: list[tuple[int, str, int, float]], asks: list[int]) -> None:
+    asked, left_alone = (
+        fleet_of("bitmain_stock", "luxos", "whatsminer"),
+        fleet_of("bitmain_stock", "luxos", "whatsminer"),
+    )
+    for fleet in (asked, left_alone):
+        play(fleet, plan)
+    for at in sorted(asks):
+        asked.power_w(at * S)
+    t = np.arange(0, 3100 * S, S, dtype=np.int64)
+    for fleet in (asked, left_alone):
+        fleet.advance(3100 * S)
+    np.testing.assert_array_equal(asked.log.power_series(t), left_alone.log.power_series(t))
+
+
+@settings(deadline=None, max_examples=40)
+@given(commands)
+def test_adding_a_miner_changes_no_other(plan: list[tuple[int, str, int, float]]) -> None:
+    small, large = fleet_of("luxos", "luxos", "luxos"), fleet_of("luxos", "luxos", "luxos", "whatsminer")
+    for fleet in (small, large):
+        play(fleet, plan)
+    for at in range(0, 3000, 37):
+        np.testing.assert_array_equal(small.power_w(at * S), large.power_w(at * S)[:3])
+
+
+@settings(deadline=None, max_examples=40)
+@given(commands)
+def test_power_is_never_negative_and_zero_without_mains(plan: list[tuple[int, str, int, float]]) -> None:
+    fleet = fleet_of("bitmain_stock", "luxos", "whatsminer")
+    play(fleet, plan)
+    for at in range(0, 1200, 7):
+        power, phases = fleet.power_w(at * S), fleet.phases(at * S)
+        assert (power >= -1e-6).all()
+        assert (power[phases == Phase.OFF] == 0.0).all()
+        assert (power < 6000).all()
+
+
+def test_luxos_sleep_reaches_its_claim_within_five_seconds_and_fast_wake_within_ten() -> None:
+    fleet = fleet_of(*["luxos"] * 100)
+    everyone = np.arange(100)
+    fleet.run(everyone, "sleep", 10 * S)
+    assert np.median(fleet.power_w(15 * S)) < 60
+    fleet.run(everyone, "wake_fast", 100 * S)
+    assert np.median(fleet.power_w(110 * S)) > 0.95 * 3500
+
+
+def test_a_stock_miner_needs_about_115_seconds_to_wake_and_comes_as_a_step() -> None:
+    fleet = fleet_of(*["bitmain_stock"] * 50)
+    everyone = np.arange(50)
+    fleet.run(everyone, "sleep", 0)
+    fleet.run(everyone, "wake", 200 * S)
+    assert (fleet.power_w(290 * S) < 300).all()
+    since = np.array([MinerUnit(fleet, i).mining_since_ns(400 * S) for i in range(50)]) - 200 * S
+    assert 105 * S < np.median(since) < 125 * S
+    after = fleet.power_w(int(200 * S + since[0] + 2 * S), rows(0))
+    assert after[0] > 0.9 * 3068
+
+
+def test_a_retune_of_a_whatsminer_collapses_before_it_settles() -> None:
+    fleet = fleet_of("whatsminer")
+    fleet.run(rows(0), "retune", 0, setpoint=0.95)
+    at = np.arange(0, 60 * S, S // 2, dtype=np.int64)
+    fleet.advance(400 * S)
+    assert 900 < fleet.log.power_series(at).min() < 1300
+    assert fleet.power_w(390 * S)[0] == pytest.approx(0.95 * fleet.power_w(-S)[0], rel=0.03)
+
+
+def test_an_open_outlet_takes_the_api_away_and_a_closed_one_boots_the_miner() -> None:
+    fleet = fleet_of("luxos")
+    unit = MinerUnit(fleet, 0)
+    fleet.switch_mains(rows(0), False, 10 * S)
+    assert unit.powered_since_ns(11 * S) is None
+    assert unit.power_w(11 * S) == 0.0
+    fleet.run(rows(0), "wake", 12 * S)
+    assert unit.phase(13 * S) is Phase.OFF
+    fleet.switch_mains(rows(0), True, 20 * S)
+    assert unit.powered_since_ns(21 * S) == 20 * S
+    assert unit.api_since_ns(21 * S) == 50 * S
+    assert unit.phase(400 * S) is Phase.HASHING
+
+
+def test_sleep_survives_a_power_cycle_and_waking_forgets_it() -> None:
+    fleet = fleet_of("luxos")
+    unit = MinerUnit(fleet, 0)
+    fleet.run(rows(0), "sleep", 0)
+    fleet.switch_mains(rows(0), False, 10 * S)
+    fleet.switch_mains(rows(0), True, 20 * S)
+    assert unit.phase(300 * S) is Phase.SLEEP
+    fleet.run(rows(0), "wake", 300 * S)
+    fleet.switch_mains(rows(0), False, 500 * S)
+    fleet.switch_mains(rows(0), True, 510 * S)
+    assert unit.phase(900 * S) is Phase.HASHING
+
+
+def test_a_mean_hash_rate_is_the_integral_of_work() -> None:
+    fleet = fleet_of("luxos")
+    unit = MinerUnit(fleet, 0)
+    full = unit.hash_ths(0)
+    fleet.run(rows(0), "sleep", 0)
+    assert unit.mean_hash_ths(-10 * S, 0) == pytest.approx(full)
+    assert unit.mean_hash_ths(100 * S, 160 * S) == pytest.approx(0.0, abs=1e-9)
+    assert 0 < unit.mean_hash_ths(-5 * S, 5 * S) < full
+
+
+def test_a_fleet_at_rest_has_nothing_to_do() -> None:
+    fleet = fleet_of("luxos", "whatsminer")
+    fleet.advance(3600 * S)
+    assert fleet.log.size == 2
+    assert fleet.soonest == NEVER
+
+
+def test_an_unknown_script_names_the_known_ones() -> None:
+    with pytest.raises(KeyError, match="has no script 'wake_fast'; it has boot, boot_asleep"):
+        fleet_of("bitmain_stock").run(rows(0), "wake_fast", 0)
+
+
+def test_an_empty_fleet_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one miner"):
+        Fleet([], Seed(1))

@@ -1,0 +1,134 @@
+"""The electrical tree: sums, losses, contactors, and what must not be built."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator import catalogue, loads
+from emulator.fleet import Fleet, MinerSpec
+from emulator.grid import Grid, SwingResponse
+from emulator.seed import Seed
+from emulator.site import COIL_W, FeederSpec, OutletSpec, PduSpec, Site, SiteSpec, split
+from emulator.timeline import Signal
+
+S = 1_000_000_000
+MS = 1_000_000
+
+
+def site_of(miners: int = 12, *, contactor: bool = True, outlets: int = 4) -> Site:
+    specs = [MinerSpec(f"m{i}", catalogue.model("s21"), catalogue.family("luxos")) for i in range(miners)]
+    groups = split(range(miners), outlets)
+    half = outlets // 2
+    feeders = tuple(
+        FeederSpec(
+            f"f{n}",
+            (PduSpec(f"p{n}", tuple(OutletSpec(f"p{n}.{i}", g) for i, g in enumerate(part)), contactor=contactor),),
+            loads={"fans": Signal.constant(500.0)},
+        )
+        for n, part in enumerate((groups[:half], groups[half:]))
+    )
+    spec = SiteSpec("test", feeders, idle_w=1000.0, loads={"house": loads.house(5000.0)})
+    grid = Grid(60.0, 50_000.0)
+    return Site(spec, Fleet(specs, Seed(3)), grid, Seed(3))
+
+
+def test_the_site_is_the_sum_of_its_miners_with_losses() -> None:
+    site = site_of()
+    miners = float(site.fleet.power_w(0).sum())
+    assert site.poi.power_w(0) == pytest.approx(1.01 * (1.015 * (miners + 1000.0) + 5000.0) + 1000.0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 300)), max_size=8))
+def test_series_from_row_weights_equal_the_point_of_interconnection(moves: list[tuple[int, bool, int]]) -> None:
+    site = site_of()
+    outlets = list(site.outlets.values())
+    for index, closed, at in moves:
+        outlets[index].switch(closed, at * S)
+    site.fleet.advance(400 * S)
+    t = np.arange(0, 400 * S, 11 * S, dtype=np.int64)
+    series = site.fleet.log.power_series(t, site.row_weights()) + site.load_power_w(t)
+    np.testing.assert_allclose(series, [site.poi.power_w(int(at)) for at in t], rtol=1e-9)
+    energy = site.fleet.log.energy_series(t, site.row_weights()) + site.load_energy_j(t)
+    np.testing.assert_allclose(energy - energy[0], [site.poi.energy_j(0, int(at)) for at in t], rtol=1e-9, atol=1e-3)
+
+
+def test_a_contactor_follows_its_relay_after_its_own_delay() -> None:
+    site = site_of()
+    outlet = next(iter(site.outlets.values()))
+    before = outlet.load_w(0)
+    outlet.switch(False, S)
+    assert not outlet.closed(S)
+    assert outlet.load_w(S + outlet.open_ns - 1) == before
+    assert outlet.load_w(S + outlet.open_ns) == 0.0
+    assert 15 * MS < outlet.open_ns < 35 * MS
+
+
+def test_an_outlet_with_a_contactor_carries_its_coil_and_one_without_its_miners() -> None:
+    driven, direct = site_of(), site_of(contactor=False)
+    coil, load = (next(iter(s.outlets.values())) for s in (driven, direct))
+    assert coil.power_w(0) == COIL_W
+    coil.switch(False, 10 * S)
+    assert coil.energy_j(0, 20 * S) == pytest.approx(COIL_W * 10)
+    assert load.power_w(0) == pytest.approx(load.load_w(0))
+
+
+def test_switching_tells_the_listener_when_the_contacts_move() -> None:
+    site = site_of()
+    heard: list[tuple[int, int, bool]] = []
+    site.on_mains = lambda at, rows, closed: heard.append((at, rows.size, closed))
+    outlet = next(iter(site.outlets.values()))
+    outlet.switch(False, S)
+    outlet.switch(True, 5 * S)
+    assert heard == [(S + outlet.open_ns, 3, False), (5 * S + outlet.close_ns, 3, True)]
+
+
+def test_a_miner_on_two_outlets_or_on_none_is_refused() -> None:
+    specs = [MinerSpec(f"m{i}", catalogue.model("s21"), catalogue.family("luxos")) for i in range(2)]
+    fleet, grid = Fleet(specs, Seed(1)), Grid(60.0, 1.0)
+
+    def tree(*groups: tuple[int, ...]) -> SiteSpec:
+        outlets = tuple(OutletSpec(f"o{i}", group) for i, group in enumerate(groups))
+        return SiteSpec("x", (FeederSpec("f", (PduSpec("p", outlets),)),))
+
+    with pytest.raises(ValueError, match="fed twice"):
+        Site(tree((0, 1), (1,)), fleet, grid, Seed(1))
+    with pytest.raises(ValueError, match="1 miners hang on no outlet"):
+        Site(tree((0,)), fleet, grid, Seed(1))
+
+
+def test_a_profile_is_placed_on_the_axis_of_the_run() -> None:
+    grid = Grid(60.0, 1e6)
+    grid.play({"frequency": Signal.steps([(0, 60.0), (10 * S, 59.8)])}, at=100 * S)
+    assert grid.frequency_hz(109 * S) == 60.0
+    assert grid.frequency_hz(110 * S) == 59.8
+    assert grid.mean_frequency_hz(109 * S, 111 * S) == pytest.approx(59.9)
+
+
+def test_a_shedding_site_lifts_the_frequency_of_a_small_system_and_settles_by_its_damping() -> None:
+    response = SwingResponse(60.0, 100e6, 5e6, lambda start, _stop: 0.0 if start < 10 * S else -1e6)
+    assert response(10 * S) == 0.0
+    assert 0.0 < response(11 * S) < 0.2
+    assert response(200 * S) == pytest.approx(0.2, rel=1e-3)
+
+
+def test_an_ai_job_alternates_between_its_levels_and_is_drawn_from_the_seed() -> None:
+    signal = loads.ai_training(1e6, 60 * S, Seed(1) / "ai")
+    values = signal.sample(np.arange(5 * S, 55 * S, S // 100))
+    assert values.min() == pytest.approx(0.5e6)
+    assert values.max() == pytest.approx(1e6)
+    again = loads.ai_training(1e6, 60 * S, Seed(1) / "ai")
+    np.testing.assert_array_equal(signal.t_ns, again.t_ns)
+    with pytest.raises(ValueError, match="longer than their edges"):
+        loads.ai_training(1e6, S, Seed(1), iteration_s=0.3)
+
+
+def test_sun_and_wind_feed_in() -> None:
+    sun = loads.solar(2e6, 6 * 3600 * S, 18 * 3600 * S)
+    assert sun.at(12 * 3600 * S) == pytest.approx(-2e6)
+    assert sun.at(0) == pytest.approx(0.0, abs=1e-6)
+    assert (loads.wind(1e6, 3600 * S, Seed(2)).value <= 0.0).all()
+    assert loads.cooling(Signal.constant(1e6)).at(0) == pytest.approx(5e4)
