@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -43,7 +44,7 @@ class BuildEachFileWithItsOwnFlags(build_ext):
 
 def say_pure(error: Exception) -> None:
     """One line on why the extension is missing and what is used instead."""
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
     print(f"ramprig: no compiled kernels, fastpath runs on its pure Python fallback ({reason})", file=sys.stderr)
 
 
@@ -55,7 +56,6 @@ def extensions() -> list[Extension]:
         include_dirs=[str(FOLDER)],
         depends=[str(FOLDER / "sha256d.h")],
         extra_compile_args=OPTIMISE,
-        optional=True,  # a compiler that fails is no install that fails
     )
     try:
         from Cython.Build import cythonize
@@ -64,6 +64,8 @@ def extensions() -> list[Extension]:
     except Exception as error:  # noqa: BLE001 - whatever keeps Cython from working, the fallback still installs
         say_pure(error)
         return []
+    for extension in built:
+        extension.optional = True  # a compiler that fails is no install that fails; cythonize drops the argument
     return built
 
 
