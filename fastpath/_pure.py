@@ -37,7 +37,7 @@ def sha256d(data: ReadableBuffer) -> bytes:
 
     Raises TypeError when `data` has no buffer, ValueError when it is not contiguous. Source: FIPS 180-4.
     """
-    return hashlib.sha256(hashlib.sha256(buffer(data, "data")).digest()).digest()
+    return _double(buffer(data, "data"))
 
 
 def midstate(block64: ReadableBuffer) -> bytes:
@@ -76,7 +76,7 @@ def scan(header80: ReadableBuffer, start: SupportsIndex, count: SupportsIndex, t
     return [
         nonce
         for nonce in range(first, first + hashes)
-        if int.from_bytes(sha256d(prefix + nonce.to_bytes(4, "little")), "little") <= highest
+        if int.from_bytes(_double(prefix + nonce.to_bytes(4, "little")), "little") <= highest
     ]
 
 
@@ -92,8 +92,12 @@ def merkle_root(txids: Iterable[ReadableBuffer]) -> bytes:
         raise ValueError("txids must hold at least one hash")
     while len(level) > 1:
         level += level[-1:] * (len(level) % 2)
-        level = [sha256d(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
+        level = [_double(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
     return level[0]
+
+
+def _double(data: bytes | memoryview) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
 def _rotate(word: int, bits: int) -> int:
