@@ -14,15 +14,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, did_you_mean, load_toml
+from bench import library
+from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, load_toml
 from bench.facts import ProfileEvent
 from bench.profile_csv import CsvTable, read_record
 from bench.verdict import Source
 from emulator import units
 from emulator.seed import Seed
 from emulator.timeline import Signal
-
-LIBRARY = Path(__file__).parent / "library" / "profiles"
 
 Grade = Literal["S", "S2", "GK", "D", "T", "M", "estimate"]
 
@@ -160,29 +159,22 @@ class Profile:
         return Timeline(signals, events, moved(self.duration_ns), jitter_ns)
 
 
-def load_profile(name: str | Path, folder: Path = LIBRARY) -> Profile:
-    """Read a profile by library name (`gb_2019_08_09`, also with the prefix `profile:`) or by path.
+def load_profile(name: str | Path) -> Profile:
+    """Read a profile by its shipped name (`gb_2019_08_09`, `profile:gb_2019_08_09`) or by path.
 
     Raises ConfigError naming file, key, value and remedy.
     """
-    path = _path(name, folder)
-    table = load_toml(path, ProfileFile)
-    return _Assembly(table, path).profile()
+    path = name if isinstance(name, Path) else _named(name)
+    return _Assembly(load_toml(path, ProfileFile), path).profile()
 
 
-def list_profiles(folder: Path = LIBRARY) -> tuple[str, ...]:
-    """Names of the library's profiles."""
-    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+def list_profiles() -> tuple[str, ...]:
+    """Names of the profiles that ship."""
+    return tuple(library.names("profile"))
 
 
-def _path(name: str | Path, folder: Path) -> Path:
-    text = str(name)
-    if isinstance(name, Path) or (text.endswith(".toml") and not text.startswith("profile:")):
-        return Path(name)
-    text = text.removeprefix("profile:")
-    if text not in list_profiles(folder):
-        raise ConfigError(f"profile:{text}: no such profile in the library{did_you_mean(text, list_profiles(folder))}")
-    return folder / f"{text}.toml"
+def _named(name: str) -> Path:
+    return library.resolve("profile", f"profile:{name}" if name in list_profiles() else name)
 
 
 def _delayed(signal: Signal, waits: Sequence[tuple[int, int]]) -> Signal:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import library
 from bench.config import ConfigError
-from bench.profile import LIBRARY, Profile, list_profiles, load_profile
+from bench.profile import Profile, list_profiles, load_profile
 from bench.profile_text import sparkline, summary
 from emulator.seed import Seed
 from emulator.timeline import Signal
@@ -112,7 +113,9 @@ def test_a_profile_that_cannot_be_played_is_refused_with_key_and_remedy(
 
 
 def test_an_unknown_library_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r'profile:gb_2019_08_9: no such profile .*did you mean "gb_2019_08_09"\?'):
+    with pytest.raises(
+        ConfigError, match=r'profile:gb_2019_08_9: no such profile ships .*did you mean "gb_2019_08_09"\?'
+    ):
         load_profile("profile:gb_2019_08_9")
 
 
@@ -344,7 +347,7 @@ def test_the_british_event_keeps_its_sourced_figures() -> None:
 
 
 def test_every_library_file_is_small() -> None:
-    assert all(path.stat().st_size < 5_000 for path in LIBRARY.glob("*.toml"))
+    assert all(path.stat().st_size < 5_000 for path in library.folder("profile").glob("*.toml"))
 
 
 def test_a_sparkline_shows_a_dip_shorter_than_its_column() -> None:
