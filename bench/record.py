@@ -129,7 +129,7 @@ def read_run(folder: Path) -> RunFacts:
 
     Raises RunFolderError where the folder is no run folder or a file in it is damaged.
     """
-    info = _read_info(folder)
+    info = read_info(folder)
     documents = _read_documents(folder)
     about: dict[str, Any] = next((d for d in documents if d["document"] == "descriptor"), {})
     stop: dict[str, Any] = next((d for d in documents if d["document"] == "stop"), {})
@@ -162,7 +162,7 @@ def read_run(folder: Path) -> RunFacts:
         complete=bool(stop),
         time_mode=str(info.get("time", "virtual")),
         seed=int(info.get("seed", 0)),
-        sut_ready=bool(about.get("sut_ready", False)),
+        sut_ready=any(o.kind == "sut_ready" for o in occurrences),
         sut_exit=str(stop.get("sut_exit", "")),
         contacts=stop.get("contacts", {}),
         occurrences=occurrences,
@@ -181,7 +181,8 @@ def is_run(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> dict[str, Any]:
+    """What run.json says: case, rig, profile, services, versions. Raises RunFolderError."""
     file = folder / "run.json"
     if not file.is_file():
         raise RunFolderError(f"{folder}: no run folder (it has no run.json); name a folder that `ramprig run` wrote")

@@ -127,7 +127,7 @@ class RigFile(Document):
                 raise ValueError(f"the id {name!r} is used twice; ids of feeders and loads are unique")
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
-                raise ValueError(f"load {load.id!r}: at = {load.at!r} is neither \"poi\" nor the id of a feeder")
+                raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')
         if self.commitment <= 0:
             raise ValueError("commitment must be positive: it is the reduction the site has sold")
         return self

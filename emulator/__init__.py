@@ -1,1 +1,1 @@
-"""The hardware of a site: clock, power, fleet, electrical tree, grid, meters, PDUs, pool and the network they stand on."""
+"""The hardware of a site: clock, power, fleet, electrical tree, grid, meters, PDUs, pool and network."""

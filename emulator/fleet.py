@@ -35,6 +35,8 @@ _HASH_SPREAD = 0.012
 """Relative standard deviation of hash rate between units (D: four S19j Pro on one preset, 97.1-100.2 TH/s)."""
 _LONGEST_UPTIME_NS = 20 * 86_400 * 1_000_000_000  # estimate: sites reboot their miners about monthly
 
+_MAINS = ("mains_on", "mains_off")
+
 CommandHook = Callable[[Instant, Rows, str], None]
 
 
@@ -58,7 +60,7 @@ class Fleet:
         if not specs:
             raise ValueError("a fleet needs at least one miner")
         self.specs = tuple(specs)
-        self.log = SegmentLog(len(specs), capacity=4 * len(specs))
+        self.log = SegmentLog(len(specs), capacity=16 * len(specs))  # pages are touched only when used
         self._seed = seed / "fleet"
         self._on_command = on_command
         rows = np.arange(len(specs), dtype=np.int64)
@@ -108,7 +110,14 @@ class Fleet:
         self._schedule(at, rows, script, setpoint)
 
     def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
-        """Give or take the mains voltage of `rows` at `at`, which may lie ahead."""
+        """Give or take the mains voltage of `rows` at `at`, which may lie ahead.
+
+        Changes planned for these same rows (the same array) for later than `at` are dropped.
+        """
+        later = [p for p in self._pending if p[0] > at and p[2] is rows and p[3] in _MAINS]
+        if later:
+            self._pending = [p for p in self._pending if not any(p is dropped for dropped in later)]
+            heapq.heapify(self._pending)
         self._schedule(at, rows, "mains_on" if closed else "mains_off", None)
 
     def _schedule(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:

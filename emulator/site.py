@@ -158,18 +158,19 @@ class Site:
     def load_power_w(self, t_ns: NDArray[np.int64]) -> Floats:
         """Power at the point of interconnection of all that is no miner, at each instant, watts."""
         total: Floats = np.full(t_ns.shape, self.spec.idle_w)
-        for signal, gain in self._loads():
+        for signal, gain in self.loads():
             total += gain * signal.sample(t_ns)
         return total
 
     def load_energy_j(self, t_ns: NDArray[np.int64]) -> Floats:
         """Energy of all that is no miner from a common zero to each instant, joules."""
         total: Floats = t_ns.astype(np.float64) * (self.spec.idle_w * 1e-9)
-        for signal, gain in self._loads():
+        for signal, gain in self.loads():
             total = total + gain * signal.integrals(t_ns)
         return total
 
-    def _loads(self) -> list[tuple[Signal, float]]:
+    def loads(self) -> list[tuple[Signal, float]]:
+        """Everything that is no miner, with what one watt of it is at the point of interconnection."""
         gain = 1.0 + self.spec.loss
         loads = [(signal, gain) for signal in self.spec.loads.values()]
         for feeder in self.spec.feeders:
@@ -255,9 +256,11 @@ class Outlet:
         return state
 
     def switch(self, closed: bool, at: Instant) -> None:
-        """Move the relay at `at`; the miners behind it lose or get their mains when the contactor has followed."""
-        self._moves.append((at, closed))
-        self._moves.sort(key=lambda move: move[0])
+        """Move the relay at `at`; the miners behind it lose or get their mains when the contactor has followed.
+
+        Moves that were planned for later than `at` are dropped.
+        """
+        self._moves = [*(move for move in self._moves if move[0] <= at), (at, closed)]
         follows = at + (self.close_ns if closed else self.open_ns)
         self._site.fleet.switch_mains(self.rows, closed, follows)
         if self._site.on_mains is not None:

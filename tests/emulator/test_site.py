@@ -86,6 +86,16 @@ def test_switching_tells_the_listener_when_the_contacts_move() -> None:
     assert heard == [(S + outlet.open_ns, 3, False), (5 * S + outlet.close_ns, 3, True)]
 
 
+def test_a_new_move_drops_what_was_planned_for_later() -> None:
+    site = site_of()
+    outlet = next(iter(site.outlets.values()))
+    outlet.switch(False, S)
+    outlet.switch(True, 10 * S)
+    outlet.switch(False, 2 * S)
+    assert not outlet.closed(20 * S)
+    assert outlet.load_w(20 * S) == 0.0
+
+
 def test_a_miner_on_two_outlets_or_on_none_is_refused() -> None:
     specs = [MinerSpec(f"m{i}", catalogue.model("s21"), catalogue.family("luxos")) for i in range(2)]
     fleet, grid = Fleet(specs, Seed(1)), Grid(60.0, 1.0)

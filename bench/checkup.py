@@ -1,0 +1,87 @@
+"""`ramprig check`: reads a file as what it is and collects everything that is wrong with it. Runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import library
+from bench.config import ConfigError, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TELLTALE = {"feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service"}
+"""A top-level key that only one kind of file has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file with its problems, none when it is good."""
+
+    name: str
+    kind: str
+    problems: tuple[str, ...]
+
+
+def check_file(name: str) -> Checked:
+    """Check one file by path or shipped name; every problem is one sentence with file, key and remedy."""
+    kind = name.partition(":")[0] if name.partition(":")[0] in library.KINDS else ""
+    try:
+        path = library.resolve(kind, name) if kind else Path(name)
+        kind = kind or _kind(path)
+        _CHECKS[kind](path)
+    except ConfigError as error:
+        return Checked(name, kind or "file", error.problems)
+    return Checked(name, kind, ())
+
+
+def _kind(path: Path) -> str:
+    table = read_toml(path)
+    for key, kind in _TELLTALE.items():
+        if key in table:
+            return kind
+    keys = ", ".join(f"[{key}] ({kind})" for key, kind in _TELLTALE.items())
+    raise ConfigError(
+        f"{path}: cannot tell what this file is; a rig, profile, suite, case or service has one of {keys}"
+    )
+
+
+def _rig(path: Path) -> None:
+    from bench.rig import check_rig
+    from bench.rig_file import load_rig
+
+    file, _ = load_rig(str(path))
+    check_rig(file, str(path))
+
+
+def _profile(path: Path) -> None:
+    from bench.profile import load_profile
+
+    load_profile(path)
+
+
+def _service(path: Path) -> None:
+    from bench.services import load_service
+
+    load_service(path)
+
+
+def _cases(path: Path) -> None:
+    from bench.case_file import load_cases
+    from bench.play import plan
+    from bench.rig import check_rig
+
+    for case in load_cases(str(path))[1]:
+        what = plan(case)
+        check_rig(what.rig, str(what.rig_path))
+
+
+_CHECKS: dict[str, Callable[[Path], None]] = {
+    "rig": _rig,
+    "profile": _profile,
+    "service": _service,
+    "case": _cases,
+    "suite": _cases,
+}

@@ -1,0 +1,138 @@
+"""`ramprig list`: what ships, as columns and rows of text.
+
+Owns the choice of columns; the facts come from the files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import library
+from bench.config import read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Columns = tuple[str, ...]
+    Rows = Sequence[tuple[str, ...]]
+
+
+def listing(kind: str) -> tuple[Columns, Rows]:
+    """Columns and rows for one kind: models, firmware, meters, pdus, services, profiles, rigs or suites."""
+    return _LISTS[kind]()
+
+
+def _models() -> tuple[Columns, Rows]:
+    from emulator import catalogue
+
+    rows = []
+    for name in catalogue.model_ids():
+        model = catalogue.model(name)
+        grade = model.figures["nominal_w"].grade
+        rows.append(
+            (name, model.type_string, model.variant, f"{model.nominal_ths:g} TH/s", f"{model.nominal_w:g} W",
+             f"{model.sleep_w:g} W", model.chip, grade, model.figures["nominal_w"].source)
+        )  # fmt: skip
+    return ("id", "model", "variant", "hash rate", "power", "asleep", "chip", "grade", "source"), rows
+
+
+def _firmware() -> tuple[Columns, Rows]:
+    from firmware_mocks import miners
+
+    rows = []
+    for name in miners.names():
+        firmware = miners.load(name)
+        ports = ", ".join(f"{port} ({face})" for face, port in firmware.ports.items())
+        rows.append((name, firmware.title, ", ".join(sorted(firmware.models)), ports, firmware.phases))
+    return ("name", "title", "models", "ports", "phases"), rows
+
+
+def _meters() -> tuple[Columns, Rows]:
+    from emulator.meters.product import list_products, load_product
+
+    rows = []
+    for name in list_products():
+        product = load_product(name)
+        facts = "; ".join(f"{f.name} {f.value} [{f.grade}]" for f in product.facts[:4])
+        rows.append((name, f"{product.make} {product.model}", _grades(product.facts), facts, _sources(product.facts)))
+    return ("id", "product", "grades", "figures", "source"), rows
+
+
+def _pdus() -> tuple[Columns, Rows]:
+    from emulator.pdus.product import list_products, load_product
+
+    rows = []
+    for name in list_products():
+        product = load_product(name)
+        rows.append(
+            (
+                name,
+                f"{product.make} {product.model}",
+                str(product.outputs),
+                _grades(product.facts),
+                _sources(product.facts),
+            )
+        )
+    return ("id", "product", "outlets", "grades", "source"), rows
+
+
+def _grades(facts: tuple[object, ...]) -> str:
+    return ", ".join(sorted({str(getattr(fact, "grade", "")) for fact in facts}))
+
+
+def _sources(facts: tuple[object, ...]) -> str:
+    return "; ".join(dict.fromkeys(str(getattr(fact, "source", "")) for fact in facts))
+
+
+def _services() -> tuple[Columns, Rows]:
+    from bench.services import load_service
+
+    rows = []
+    for name in library.names("service"):
+        service = load_service(library.resolve("service", f"service:{name}"))
+        rows.append((name, service.title, str(len(service.checks))))
+    return ("name", "title", "checks"), rows
+
+
+def _profiles() -> tuple[Columns, Rows]:
+    from bench.profile import load_profile
+
+    rows = []
+    for name in library.names("profile"):
+        profile = load_profile(library.resolve("profile", f"profile:{name}"))
+        rows.append(
+            (name, profile.title, f"{profile.duration_ns / 1e9:g} s", ", ".join(profile.channels), profile.source.grade,
+             profile.source.text)
+        )  # fmt: skip
+    return ("name", "title", "length", "channels", "grade", "source"), rows
+
+
+def _rigs() -> tuple[Columns, Rows]:
+    from bench.rig_file import load_rig
+
+    rows = []
+    for name in library.names("rig"):
+        rig, _ = load_rig(f"rig:{name}")
+        count = sum(table.count for feeder in rig.feeder for table in feeder.miners)
+        rows.append((name, rig.title, str(count), f"{rig.commitment / 1e3:g} kW", rig.network.subnet))
+    return ("name", "title", "miners", "commitment", "subnet"), rows
+
+
+def _suites() -> tuple[Columns, Rows]:
+    rows = []
+    for name in library.names("suite"):
+        raw = read_toml(library.folder("suite") / f"{name}.toml")
+        rows.append((name, str(raw.get("title", "")), str(len(raw.get("case", ())))))
+    return ("name", "title", "cases"), rows
+
+
+_LISTS: dict[str, Callable[[], tuple[Columns, Rows]]] = {
+    "models": _models,
+    "firmware": _firmware,
+    "meters": _meters,
+    "pdus": _pdus,
+    "services": _services,
+    "profiles": _profiles,
+    "rigs": _rigs,
+    "suites": _suites,
+}

@@ -1,0 +1,264 @@
+"""Plays one case: rig up, controller attached and ready, profile played, everything recorded.
+
+Owns the order of a run and nothing else. The result is a run folder; what it is worth is decided from that folder by
+`bench/judge.py`, so a run that is cut short leaves a folder that reads as void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from bench import library
+from bench.attach import Context, NullSut, PythonSut, build
+from bench.config import ConfigError
+from bench.profile import load_profile
+from bench.record import Recorder, Truth
+from bench.rig import Rig
+from bench.rig_file import load_rig
+from bench.services import load_service
+from emulator import clock as clocks
+from emulator.faults import Fault, FaultError, FaultPlan, read_fault
+from emulator.seed import Seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bench.case_file import Case
+    from bench.profile import Profile, Timeline
+    from bench.rig_file import RigFile
+    from emulator.clock import Clock
+
+    Progress = Callable[[int, int], None]
+    """Called with (nanoseconds played, nanoseconds to play) about once for every hundredth of the run."""
+
+_BUDGET_NS = 2_000_000
+"""Lateness of the bench (99th percentile) above which a real-time run is suspect (estimate)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A case with everything it names read and checked, before anything is started."""
+
+    case: Case
+    rig: RigFile
+    rig_path: Path
+    profile: Profile
+    profile_path: Path
+    services: tuple[Path, ...]
+    nominal_hz: float
+    faults: tuple[Fault, ...]
+
+
+def plan(case: Case) -> Plan:
+    """Read all that a case names. Raises ConfigError; nothing is started and nothing is written."""
+    base = case.origin.parent
+    rig, rig_path = load_rig(case.table.rig, base)
+    if case.table.commitment is not None:
+        rig = rig.model_copy(update={"commitment": case.table.commitment})
+    profile_path = library.resolve("profile", case.table.profile, base)
+    profile = load_profile(profile_path)
+    paths = tuple(library.resolve("service", name, base) for name in case.table.services)
+    services = [load_service(path) for path in paths]
+    nominal = {service.nominal_hz for service in services if service.nominal_hz} | (
+        {profile.nominal_hz} if profile.nominal_hz else set()
+    )
+    if len(nominal) > 1:
+        figures = " and ".join(f"{hz:g} Hz" for hz in sorted(nominal))
+        raise ConfigError(
+            f"{case.origin}: case {case.table.id}: profile and services are for {figures}; take one system"
+        )
+    try:
+        build(case.table.sut, base, case.table.time)
+        faults = tuple(read_fault(raw, f"fault[{place}]") for place, raw in enumerate(case.table.fault))
+    except (ConfigError, FaultError) as error:
+        raise ConfigError(f"{case.origin}: case {case.table.id}: {error}") from None
+    return Plan(case, rig, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
+
+
+def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
+    """Play one case into `folder`. Raises ConfigError or NetworkError before the run begins; whatever the controller
+    does is recorded, never raised."""
+
+    async def main(clock: Clock) -> None:
+        await _Run(what, folder, clock, progress).main()
+
+    clocks.run(main, mode=what.case.table.time)
+
+
+class _Run:
+    """One run. The profile's zero is fixed before anything starts, so that every fault knows its instant."""
+
+    def __init__(self, what: Plan, folder: Path, clock: Clock, progress: Progress | None) -> None:
+        self.plan = what
+        self.clock = clock
+        self.folder = folder
+        self.progress = progress
+        self.table = what.case.table
+        seed = Seed(what.case.seed)
+        self.armed_ns = clock.now() + self.table.lead_in
+        faults = FaultPlan([_moved(fault, self.armed_ns) for fault in what.faults], seed)
+        self.faults = faults
+        self.rig = Rig(what.rig, str(what.rig_path), clock, seed, what.nominal_hz, faults)
+        self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
+        self.end_ns = self.armed_ns + self.timeline.duration_ns
+        self.sut = build(self.table.sut, what.case.origin.parent, self.table.time)
+        self.recorder = Recorder(folder, self._info(), _effective(what))
+
+    async def main(self) -> None:
+        contact: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.rig.traffic.on_first = lambda now: None if contact.done() else contact.set_result(now)
+        inventory = self.rig.inventory()
+        path = self.folder / "sut" / "inventory.json"
+        path.write_text(json.dumps(inventory, indent=1) + "\n", encoding="utf-8")
+        self.rig.play(self.timeline.signals, self.armed_ns)
+        self._describe()
+        try:
+            await self.rig.open()
+            context = Context(self.clock, inventory, path, self.folder / "sut", lambda: asyncio.shield(contact))
+            try:
+                await self.sut.start(context)
+                ready = await self.sut.ready(self.armed_ns - self.clock.now())
+                kind = "sut_ready" if ready.ok else "sut_not_ready"
+                self.recorder.event(self.clock.now(), kind, reason=ready.reason)
+                await self._watch()
+            finally:
+                await self.sut.stop()
+            self._finish()
+        finally:
+            contact.cancel()
+            self.recorder.close()
+            await self.rig.close()
+
+    def _describe(self) -> None:
+        rig, analyser = self.rig, self.rig.file.analyser
+        self.recorder.describe(
+            armed_ns=self.armed_ns,
+            lead_in_ns=self.table.lead_in,
+            nominal_hz=rig.grid.nominal_hz,
+            nominal_w=rig.nominal_w,
+            commitment_w=rig.file.commitment,
+            attached=not isinstance(self.table.sut, NullSut),
+            lateness_budget_ns=_BUDGET_NS,
+            events=[
+                {**asdict(event), "start_ns": event.start_ns + self.armed_ns, "stop_ns": event.stop_ns + self.armed_ns}
+                for event in self.timeline.events
+            ],
+            analyser={
+                "rate_hz": analyser.rate,
+                "window_ns": analyser.window,
+                "u_w": analyser.accuracy * rig.nominal_w,
+                "u_time_ns": 0.0,
+            },
+        )
+        for fault in self.faults.record():
+            begins = fault.pop("start_ns")
+            self.recorder.event(int(str(begins)), "fault", fault=fault)
+
+    async def _watch(self) -> None:
+        """Let the profile run, in a hundred stretches so that progress can be shown and a dead controller noted."""
+        begin, end = self.clock.now(), self.end_ns
+        noted = False
+        for part in range(1, 101):
+            await self.clock.sleep_until(begin + (end - begin) * part // 100)
+            if self.sut.exit and not noted:
+                noted = True
+                self.recorder.event(self.clock.now(), "sut_exit", reason=self.sut.exit)
+            if self.progress is not None:
+                self.progress((end - begin) * part // 100, end - begin)
+
+    def _finish(self) -> None:
+        rig, end = self.rig, self.end_ns
+        rig.fleet.advance(end)
+        for at, script, rows in rig.commands:
+            shown = [rig.fleet.specs[row].id for row in rows[:20]]
+            self.recorder.event(at, "miners", script=script, count=len(rows), miners=shown)
+        rig.traffic.write(self.folder / "frames.parquet")
+        truth = Truth(
+            log=rig.fleet.log,
+            weight=rig.site.row_weights(),
+            nominal_w=rig.fleet.nominal_w,
+            miners=tuple(spec.id for spec in rig.fleet.specs),
+            loads=rig.site.loads(),
+            idle_w=rig.site.spec.idle_w,
+        )
+        self.recorder.finish(
+            end,
+            truth,
+            rig.grid.signals,
+            contacts=dict(rig.traffic.requests),
+            frames_dropped=rig.traffic.dropped,
+            lateness_p99_ns=self.clock.lateness.p99_ns,
+            lateness_max_ns=self.clock.lateness.max_ns,
+            network_defects=rig.network.defects,
+            sut_exit=self.sut.exit,
+            sut=self.sut.evidence(),
+            meter_gap_ns=0,
+        )
+
+    def _info(self) -> dict[str, Any]:
+        table = self.table
+        return {
+            "case": self.plan.case.id,
+            "title": table.title or table.id,
+            "rig": table.rig,
+            "profile": table.profile,
+            "services": [str(path) for path in table.services],
+            "sut": table.sut.factory if isinstance(table.sut, PythonSut) else table.sut.kind,
+            "seed": self.plan.case.seed,
+            "time": table.time,
+            "expect": table.expect or "",
+            "started": self.clock.wall().isoformat(),
+            "profile_title": self.plan.profile.title,
+            "profile_source": self.plan.profile.source.text,
+            "versions": {name: _version(name) for name in ("ramprig", "numpy", "pymodbus")},
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "commit": _commit(self.plan.case.origin.parent),
+        }
+
+
+def _moved(fault: Fault, by_ns: int) -> Fault:
+    stop_ns = None if fault.stop_ns is None else fault.stop_ns + by_ns
+    return replace(fault, start_ns=fault.start_ns + by_ns, stop_ns=stop_ns)
+
+
+def _effective(what: Plan) -> str:
+    """Everything that was in force, defaults included, as one TOML text with the files it came from."""
+    import tomli_w
+
+    tables = {
+        "case": what.case.table.model_dump(mode="json", exclude_none=True),
+        "rig": what.rig.model_dump(mode="json", exclude_none=True),
+        "origin": {
+            "case": str(what.case.origin.name),
+            "rig": what.rig_path.name,
+            "profile": what.profile_path.name,
+            "services": [path.name for path in what.services],
+        },
+    }
+    return tomli_w.dumps(tables)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit(folder: Path) -> str:
+    """The commit of the repository that holds the case, empty where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

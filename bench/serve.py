@@ -1,0 +1,70 @@
+"""`ramprig up`: an emulated site that answers on its addresses in real time until it is told to stop.
+
+Owns the printing of the addresses and the writing of the inventory once everything answers; the site itself is
+`bench/rig.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from bench.config import ConfigError
+from bench.rig import Rig
+from bench.rig_file import load_rig
+from emulator import clock as clocks
+from emulator.seed import Seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.clock import Clock
+
+_SHOWN = 12
+
+
+def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, as_json: bool) -> None:
+    """Serve a rig until SIGINT or SIGTERM. Raises ConfigError and NetworkError before anything is served."""
+    file, path = load_rig(reference)
+    if inventory is not None and not inventory.absolute().parent.is_dir():
+        raise ConfigError(f"--inventory {inventory}: there is no folder {inventory.absolute().parent}; make it first")
+
+    async def main(clock: Clock) -> None:
+        rig = Rig(file, str(path), clock, Seed(seed), nominal_hz)
+        await rig.open()
+        try:
+            if inventory is not None:
+                _write(inventory, json.dumps(rig.inventory(), indent=1) + "\n")
+            _announce(rig, inventory, as_json)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await rig.close()
+
+    clocks.run(main, mode="real")
+
+
+def _announce(rig: Rig, inventory: Path | None, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rig.inventory()))
+        return
+    endpoints = list(rig.endpoints())
+    devices = [endpoint for endpoint in endpoints if not endpoint[0].startswith("miner-")]
+    miners = [endpoint for endpoint in endpoints if endpoint[0].startswith("miner-")]
+    for name, what, address, ports in [*devices, *miners[:_SHOWN]]:
+        typer.echo(f"{name:<18} {what:<28} {address:<16} {ports}")
+    if len(miners) > _SHOWN:
+        last = miners[-1]
+        typer.echo(f"... {len(miners) - _SHOWN} more, up to {last[0]} on {last[2]} (all: --inventory FILE)")
+    if inventory is not None:
+        typer.echo(f"inventory: {inventory}")
+    typer.echo(f"{rig.file.name} is up, {rig.nominal_w / 1e3:.0f} kW; Ctrl-C ends it")
+
+
+def _write(file: Path, text: str) -> None:
+    """Put the file there in one piece, so that whoever waits for it never reads half of it."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)

@@ -1,0 +1,124 @@
+"""From files to a verdict: plays the cases of a suite one after another, judges each run folder, writes the renderings.
+
+Owns where things are written and what counts as an outcome when a run breaks; it plays nothing itself (`bench/play.py`)
+and judges nothing itself (`bench/judge.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench import library, report
+from bench.config import ConfigError
+from bench.judge import judge
+from bench.play import plan, play
+from bench.record import RunFolderError, is_run, read_info, read_run
+from bench.services import load_service
+from bench.verdict import CaseVerdict, Outcome, Validity, Verdict
+from emulator.clock import DeadlockError, VirtualTimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from bench.case_file import Case
+    from bench.facts import RunFacts
+    from bench.play import Progress
+    from bench.services import Service
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_cases(
+    title: str,
+    cases: Sequence[Case],
+    out: Path,
+    progress: Callable[[Case], Progress] | None = None,
+    judged: Callable[[CaseVerdict], None] | None = None,
+) -> Verdict:
+    """Play and judge `cases`; run folders and reports go into `out`.
+
+    Everything the files name is read before the first case begins. Raises ConfigError and NetworkError for what only
+    the user can mend. A bench error ends its case with ERROR and the next one goes on.
+    """
+    plans = [plan(case) for case in cases]
+    verdicts: list[CaseVerdict] = []
+    facts: dict[str, RunFacts] = {}
+    for what in plans:
+        case = what.case
+        folder = fresh_folder(out / case.id)
+        try:
+            play(what, folder, progress(case) if progress else None)
+            verdict, facts[case.id] = judge_folder(folder, [load_service(path) for path in what.services], case)
+        except (DeadlockError, VirtualTimeError, RunFolderError) as error:
+            _LOG.exception("case %s: the bench broke", case.id)
+            verdict = CaseVerdict(
+                case.id, case.table.title or case.id, Outcome.ERROR, Validity.VOID, reasons=(str(error),),
+                expected=case.expected, seed=case.seed, folder=str(folder),
+            )  # fmt: skip
+        verdicts.append(verdict)
+        write_reports(Verdict(verdict.title, (verdict,)), {case.id: facts[case.id]} if case.id in facts else {}, folder)
+        if judged is not None:
+            judged(verdict)
+    whole = Verdict(title, tuple(verdicts))
+    write_reports(whole, facts, out)
+    return whole
+
+
+def judge_folder(folder: Path, services: Sequence[Service], case: Case | None = None) -> tuple[CaseVerdict, RunFacts]:
+    """Judge one run folder under `services`. Raises RunFolderError."""
+    facts = read_run(folder)
+    verdict = judge(facts, services)
+    name = case.id if case else str(facts.info.get("case", folder.name))
+    expected = case.expected if case else (Outcome[facts.expected] if facts.expected else None)
+    return replace(verdict, id=name, folder=str(folder), expected=expected), facts
+
+
+def judge_again(folders: Sequence[Path], services: Sequence[str]) -> tuple[Verdict, dict[str, RunFacts]]:
+    """Judge old runs: under `services`, or under those they were run for. Raises RunFolderError and ConfigError."""
+    verdicts: list[CaseVerdict] = []
+    facts: dict[str, RunFacts] = {}
+    for folder in _run_folders(folders):
+        names = services or services_of(folder)
+        chosen = [load_service(library.resolve("service", name)) for name in names]
+        verdict, facts[folder.name] = judge_folder(folder, chosen)
+        # A declared outcome was declared for the services of the case; under others it says nothing.
+        verdicts.append(replace(verdict, id=folder.name, expected=None if services else verdict.expected))
+    return Verdict("judged again", tuple(verdicts)), facts
+
+
+def services_of(folder: Path) -> list[str]:
+    """The services a run was played for, by name or path. Raises RunFolderError."""
+    return [str(name) for name in read_info(folder)["services"]]
+
+
+def _run_folders(folders: Sequence[Path]) -> list[Path]:
+    """Run folders among `folders`; one that holds run folders stands for them. Raises RunFolderError."""
+    found: list[Path] = []
+    for folder in folders:
+        inside = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
+        if not is_run(folder) and not inside:
+            raise RunFolderError(f"{folder}: neither a run folder nor a folder of runs; name what `ramprig run` wrote")
+        found += [folder] if is_run(folder) else inside
+    return found
+
+
+def fresh_folder(path: Path) -> Path:
+    """`path`, emptied of an earlier run. Raises ConfigError where something else stands there."""
+    if path.exists():
+        if not is_run(path) and any(path.iterdir()):
+            raise ConfigError(f"{path}: is not empty and holds no run; choose another folder with --out")
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    return path
+
+
+def write_reports(verdict: Verdict, facts: Mapping[str, RunFacts], folder: Path) -> None:
+    """verdict.json, junit.xml and report.html, all renderings of one object."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "verdict.json").write_text(report.dumps(verdict) + "\n", encoding="utf-8")
+    (folder / "junit.xml").write_text(report.to_junit(verdict), encoding="utf-8")
+    (folder / "report.html").write_text(report.render_html(verdict, facts), encoding="utf-8")

@@ -1,0 +1,112 @@
+"""What the controller said to the rig, seen from the wire: counts, first contact, and the traffic itself.
+
+A `Tap` stands between the network and a device and changes nothing. It owns the counting and the bounded record of
+frames; what the bytes mean is the device's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from emulator.wire import Action, Conversation, Device, Instant, Reach, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+MOST_FRAMES = 200_000
+MOST_BYTES = 512
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Everything taken down during a run. Frames beyond MOST_FRAMES are counted, not kept; long ones are cut."""
+
+    requests: dict[str, int] = field(default_factory=dict)
+    last_ns: dict[str, Instant] = field(default_factory=dict)
+    """When a device was last spoken to."""
+    gap_ns: dict[str, Instant] = field(default_factory=dict)
+    """The longest silence between two requests to a device."""
+    frames: list[tuple[Instant, str, int, str, bytes]] = field(default_factory=list)
+    """(instant, device, port, "in" | "out", bytes)"""
+    dropped: int = 0
+    on_first: Callable[[Instant], None] | None = None
+    """Called once, with the instant of the first request to any device."""
+
+    def request(self, now: Instant, device: str, kind: str, port: int, data: bytes) -> None:
+        """Bytes from the controller to a device."""
+        self.requests[kind] = self.requests.get(kind, 0) + 1
+        last = self.last_ns.get(device)
+        if last is not None and now - last > self.gap_ns.get(device, 0):
+            self.gap_ns[device] = now - last
+        self.last_ns[device] = now
+        self._keep(now, device, port, "in", data)
+        if self.on_first is not None:
+            first, self.on_first = self.on_first, None
+            first(now)
+
+    def reply(self, now: Instant, device: str, port: int, data: bytes) -> None:
+        """Bytes from a device to the controller."""
+        self._keep(now, device, port, "out", data)
+
+    def write(self, file: Path) -> None:
+        """The frames as a Parquet file: t_ns, device, port, direction, bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = ("t_ns", "device", "port", "direction", "bytes")
+        columns = zip(*self.frames, strict=True) if self.frames else ([],) * len(names)
+        pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), file, compression="zstd")
+
+    def _keep(self, now: Instant, device: str, port: int, direction: str, data: bytes) -> None:
+        if len(self.frames) < MOST_FRAMES:
+            self.frames.append((now, device, port, direction, data[:MOST_BYTES]))
+        else:
+            self.dropped += 1
+
+
+class Tap:
+    """A device with its traffic taken down. `kind` is `miner`, `meter`, `pdu` or `signal`."""
+
+    __slots__ = ("_device", "_id", "_kind", "_traffic", "ports")
+
+    def __init__(self, device: Device, name: str, kind: str, traffic: Traffic) -> None:
+        self._device = device
+        self._id = name
+        self._kind = kind
+        self._traffic = traffic
+        self.ports = device.ports
+
+    def reach(self, port: int, now: Instant) -> Reach:
+        """As the device."""
+        return self._device.reach(port, now)
+
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        """As the device, overheard."""
+        return _Overheard(self._device.converse(port, peer, now), self._id, self._kind, port, self._traffic)
+
+
+class _Overheard:
+    __slots__ = ("_id", "_inner", "_kind", "_port", "_traffic", "idle_timeout_ns")
+
+    def __init__(self, inner: Conversation, name: str, kind: str, port: int, traffic: Traffic) -> None:
+        self.idle_timeout_ns = inner.idle_timeout_ns
+        self._inner = inner
+        self._id = name
+        self._kind = kind
+        self._port = port
+        self._traffic = traffic
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        self._traffic.request(now, self._id, self._kind, self._port, data)
+        actions = self._inner.received(data, now)
+        at = now
+        for action in actions:
+            at += action.delay_ns
+            if isinstance(action, Send):
+                self._traffic.reply(at, self._id, self._port, action.data)
+        return actions
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return self._inner.ended(now)
