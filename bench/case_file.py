@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from bench import library
+from bench.attach import SutTable
 from bench.config import ConfigError, Document, DurationNs, PowerW, Table, did_you_mean, read_toml, validate
 from bench.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from bench.attach import SutTable
 
 CaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 

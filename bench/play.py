@@ -157,9 +157,11 @@ class _Run:
                 "u_time_ns": 0.0,
             },
         )
-        for fault in self.faults.record():
-            begins = fault.pop("start_ns")
-            self.recorder.event(int(str(begins)), "fault", fault=fault)
+        for fault in self.faults.faults:
+            self.recorder.event(
+                fault.start_ns, "fault", label=f"{fault.kind} at {fault.where}", where=fault.where, fault=fault.kind,
+                stop_ns=self.end_ns if fault.stop_ns is None else fault.stop_ns, parameters=dict(fault.parameters),
+            )  # fmt: skip
 
     async def _watch(self) -> None:
         """Let the profile run, in a hundred stretches so that progress can be shown and a dead controller noted."""

@@ -14,8 +14,11 @@ from bench.tap import Tap, Traffic
 from emulator import catalogue, loads
 from emulator import clock as clocks
 from emulator.dispatch import DispatchBlock
-from emulator.faults import FaultPlan
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
+from emulator.faults import FaultError, FaultPlan
+from emulator.faulty_link import with_faults
+from emulator.faulty_readings import metered, published
+from emulator.faulty_site import apply_site_faults, miner_unit, outlet_port
+from emulator.fleet import Fleet, MinerSpec
 from emulator.grid import Grid
 from emulator.meters.meter import Meter
 from emulator.meters.product import load_product as load_meter
@@ -24,7 +27,8 @@ from emulator.network import Network
 from emulator.pdus.pdu import Pdu
 from emulator.pdus.product import load_product as load_pdu
 from emulator.seed import Seed
-from emulator.site import FeederSpec, Outlet, OutletSpec, PduSpec, Site, SiteSpec, split
+from emulator.site import FeederSpec, OutletSpec, PduSpec, Site, SiteSpec, split
+from emulator.timeline import Signal
 from firmware_mocks import miners
 from firmware_mocks.miners.base import Firmware, HostInfo
 
@@ -36,8 +40,9 @@ if TYPE_CHECKING:
 
     from bench.rig_file import FeederTable, LoadTable, MinersTable, RigFile
     from emulator.clock import Clock
+    from emulator.faults import Fault, FaultHook
     from emulator.timeline import Signal
-    from emulator.wire import Device, Instant
+from emulator.wire import Device, Instant
 
 MUTE = "mute"
 _MODBUS_PORT = 502
@@ -75,8 +80,15 @@ class Rig:
         self._pdu_addresses: dict[str, tuple[str, FeederTable]] = {}
         self._meter_addresses: dict[str, str] = {}
         self.network = Network(clock)
+        self.faults = FaultPlan((), seed) if faults is None else faults
+        self.on_fault: FaultHook | None = None
+        """Hears (instant, fault, id) whenever a fault strikes."""
         self.grid = Grid(nominal_hz, 0.0)
+        """What the grid really does."""
+        self.published = Grid(nominal_hz, 0.0) if self.faults.faults else self.grid
+        """What meters and the dispatch block see of it: the grid itself, unless a fault makes it stale or late."""
         self._taken: dict[str, str] = {}
+        self._sorts: dict[str, str] = {}
         spec = self._plan()
         firmwares = self._firmwares()
         families = [self._family(place.table, firmwares) for place in self._places]
@@ -90,24 +102,41 @@ class Rig:
         )
         self.site = Site(spec, self.fleet, self.grid, seed, on_mains=self._mains_moved)
         self.nominal_w = self.site.nominal_w()
-        self.grid.signals["dispatch"] = self.grid.signals["dispatch"].constant(self.nominal_w)
-        self.units = [MinerUnit(self.fleet, row) for row in range(len(self.fleet))]
+        for grid in (self.grid, self.published):
+            grid.signals["dispatch"] = Signal.constant(self.nominal_w)
+        self.units = [miner_unit(self.faults, self.fleet, row, self._struck) for row in range(len(self.fleet))]
         self.meters: dict[str, Meter] = {}
         self.devices: dict[str, Device] = {}
         self._build_meters()
         self._build_pdus()
         self._build_miners(firmwares)
         if file.dispatch:
-            block = DispatchBlock(self.grid, self.nominal_w)
-            self._attach("dispatch", "signal", self._host(252, 1), block.device())
-
-    def signal_ids(self) -> list[str]:
-        """Names by which a fault finds the grid's signals."""
-        return [f"signal:{name}" for name in self.grid.signals]
+            block = DispatchBlock(self.published, self.nominal_w)
+            self._attach("dispatch", "signals", self._host(252, 1), block.device())
+        self._check_faults()
+        apply_site_faults(self.faults, clock, self.fleet, self.site, self._struck)
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
         """Put a profile on the run's axis with its zero at `at`."""
         self.grid.play(signals, at)
+        if self.published is not self.grid:
+            shifted = {name: self.grid.signals[name] for name in signals}
+            self.published.play({name: published(self.faults, name, signal) for name, signal in shifted.items()}, 0)
+
+    def _struck(self, at: Instant, fault: Fault, target: str) -> None:
+        if self.on_fault is not None:
+            self.on_fault(at, fault, target)
+
+    def _check_faults(self) -> None:
+        sorts = dict(self._sorts)
+        for feeder in self.site.spec.feeders:
+            sorts[feeder.id] = "feeder"
+            sorts |= {outlet.id: "outlet" for pdu in feeder.pdus for outlet in pdu.outlets}
+        sorts |= {f"signal:{name}": "signal" for name in self.grid.signals}
+        try:
+            self.faults.check(sorts)
+        except FaultError as error:
+            raise ConfigError(f"{self._origin}: {error}") from None
 
     async def open(self) -> None:
         """Begin to answer on every address."""
@@ -280,7 +309,8 @@ class Rig:
             point = self.site.poi if measures == "poi" else self.site.feeders[measures]
             phase_ns = int((seed / "phase").uniforms(1)[0] * max(r.period_ns for r in product.refresh.values()))
             exports = any(load.kind in ("solar", "wind") for load in self.file.load)
-            meter = Meter(product, point, self.grid, phase_ns, table.unit, seed, exports=exports)
+            measured, mains = metered(self.faults, name, point, self.published)
+            meter = Meter(product, measured, mains, phase_ns, table.unit, seed, exports=exports)
             self.meters[name] = meter
             address = self._host(250, number) if table.address is None else table.address
             self._meter_addresses[name] = address
@@ -289,8 +319,13 @@ class Rig:
     def _build_pdus(self) -> None:
         for name, (address, feeder) in self._pdu_addresses.items():
             product = load_pdu(feeder.pdu.product)
-            outlets: list[Outlet] = [o for key, o in self.site.outlets.items() if key.startswith(f"{name}.")]
-            unit = Pdu(product, outlets, self.grid, feeder.pdu.unit, self._seed / "pdu" / name)
+            driven = feeder.pdu.drives == "contactor"
+            outlets = [
+                outlet_port(self.faults, outlet, name, contactor=driven, heard=self._struck)
+                for key, outlet in self.site.outlets.items()
+                if key.startswith(f"{name}.")
+            ]
+            unit = Pdu(product, outlets, self.published, feeder.pdu.unit, self._seed / "pdu" / name)
             self._attach(name, "pdu", address, unit.device())
 
     def _build_miners(self, firmwares: dict[str, Firmware]) -> None:
@@ -310,8 +345,10 @@ class Rig:
                 "give one of them another `address`, or leave it out to have it planned"
             )
         self._taken[address] = name
+        self._sorts[name] = kind
         self.devices[name] = device
-        self.network.attach(address, Tap(device, name, kind, self.traffic))
+        broken = with_faults(self.faults, name, kind, device, self._struck)
+        self.network.attach(address, Tap(broken, name, kind, self.traffic))
 
     def _mains_moved(self, at: Instant, rows: NDArray[np.int64], closed: bool) -> None:
         if not closed:

@@ -6,6 +6,7 @@ clock and no state machine; `emulator/fleet.py` decides which segment comes next
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class Signal:
     non-decreasing; `value` is float64, shape (n,), finite. Raises ValueError where that does not hold.
     """
 
-    __slots__ = ("_area", "t_ns", "value")
+    __slots__ = ("_area", "_areas", "_instants", "_values", "t_ns", "value")
 
     def __init__(self, t_ns: ArrayLike, value: ArrayLike) -> None:
         self.t_ns: Instants = np.asarray(t_ns, dtype=np.int64)
@@ -44,6 +45,10 @@ class Signal:
             raise ValueError("a signal's instants must not go back")
         mean = (self.value[1:] + self.value[:-1]) / 2
         self._area: Floats = np.concatenate([[0.0], np.cumsum(mean * np.diff(self.t_ns))])
+        # one instant is looked up many times a second: lists and bisect beat arrays there
+        self._instants: list[int] = self.t_ns.tolist()
+        self._values: list[float] = self.value.tolist()
+        self._areas: list[float] = self._area.tolist()
 
     @classmethod
     def constant(cls, value: float) -> Signal:
@@ -65,13 +70,13 @@ class Signal:
 
     def at(self, instant: Instant) -> float:
         """Value at one instant."""
-        index = int(np.searchsorted(self.t_ns, instant, side="right"))
+        index = bisect_right(self._instants, instant)
         if index == 0:
-            return float(self.value[0])
-        if index == self.t_ns.size:
-            return float(self.value[-1])
-        left, right = int(self.t_ns[index - 1]), int(self.t_ns[index])
-        low, high = float(self.value[index - 1]), float(self.value[index])
+            return self._values[0]
+        if index == len(self._instants):
+            return self._values[-1]
+        left, right = self._instants[index - 1], self._instants[index]
+        low, high = self._values[index - 1], self._values[index]
         return low + (high - low) * ((instant - left) / (right - left))
 
     def sample(self, instants: ArrayLike) -> Floats:
@@ -138,11 +143,11 @@ class Signal:
 
     def _area_at(self, instant: Instant) -> float:
         """Integral from the first breakpoint, in value times nanoseconds."""
-        if instant <= self.t_ns[0]:
-            return float(self.value[0]) * float(instant - self.t_ns[0])
-        index = int(np.searchsorted(self.t_ns, instant, side="right")) - 1
-        since = float(instant - self.t_ns[index])
-        return float(self._area[index]) + (float(self.value[index]) + self.at(instant)) / 2 * since
+        if instant <= self._instants[0]:
+            return self._values[0] * float(instant - self._instants[0])
+        index = bisect_right(self._instants, instant) - 1
+        since = float(instant - self._instants[index])
+        return self._areas[index] + (self._values[index] + self.at(instant)) / 2 * since
 
 
 FIELDS = (
