@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bench.case_file import Case
     from bench.facts import RunFacts
-    from bench.play import Progress
+    from bench.play import Plan, Progress
     from bench.services import Service
 
 _LOG = logging.getLogger(__name__)
@@ -49,18 +49,10 @@ def run_cases(
     facts: dict[str, RunFacts] = {}
     for what in plans:
         case = what.case
-        folder = fresh_folder(out / case.id)
-        try:
-            play(what, folder, progress(case) if progress else None)
-            verdict, facts[case.id] = judge_folder(folder, [load_service(path) for path in what.services], case)
-        except (DeadlockError, VirtualTimeError, RunFolderError) as error:
-            _LOG.exception("case %s: the bench broke", case.id)
-            verdict = CaseVerdict(
-                case.id, case.table.title or case.id, Outcome.ERROR, Validity.VOID, reasons=(str(error),),
-                expected=case.expected, seed=case.seed, folder=str(folder),
-            )  # fmt: skip
+        verdict, found = run_case(what, out / case.id, progress(case) if progress else None)
+        if found is not None:
+            facts[case.id] = found
         verdicts.append(verdict)
-        write_reports(Verdict(verdict.title, (verdict,)), {case.id: facts[case.id]} if case.id in facts else {}, folder)
         if judged is not None:
             judged(verdict)
     whole = Verdict(title, tuple(verdicts))
@@ -68,9 +60,37 @@ def run_cases(
     return whole
 
 
+def run_case(
+    what: Plan, folder: Path, progress: Progress | None = None, *, reports: bool = True
+) -> tuple[CaseVerdict, RunFacts | None]:
+    """Play and judge one case into `folder`, which is emptied of an earlier run; there are no facts where the bench
+    broke. Raises ConfigError and NetworkError."""
+    case = what.case
+    fresh_folder(folder)
+    facts: RunFacts | None = None
+    try:
+        play(what, folder, progress)
+        verdict, facts = judge_folder(folder, [load_service(path) for path in what.services], case)
+    except (DeadlockError, VirtualTimeError, RunFolderError) as error:
+        _LOG.exception("case %s: the bench broke", case.id)
+        verdict = CaseVerdict(
+            case.id, case.table.title or case.id, Outcome.ERROR, Validity.VOID, reasons=(str(error),),
+            expected=case.expected, seed=case.seed, folder=str(folder),
+        )  # fmt: skip
+    if reports:
+        write_reports(Verdict(verdict.title, (verdict,)), {} if facts is None else {case.id: facts}, folder)
+    return verdict, facts
+
+
 def judge_folder(folder: Path, services: Sequence[Service], case: Case | None = None) -> tuple[CaseVerdict, RunFacts]:
-    """Judge one run folder under `services`. Raises RunFolderError."""
+    """Judge one run folder under `services`; with `case`, it must be a run of that case and seed. Raises
+    RunFolderError."""
     facts = read_run(folder)
+    if case is not None and (facts.info.get("case"), facts.seed) != (case.id, case.seed):
+        raise RunFolderError(
+            f"{folder}: holds a run of case {facts.info.get('case')!r} with seed {facts.seed}, not of {case.id!r} with "
+            f"seed {case.seed}; run the case again"
+        )
     verdict = judge(facts, services)
     name = case.id if case else str(facts.info.get("case", folder.name))
     expected = case.expected if case else (Outcome[facts.expected] if facts.expected else None)
