@@ -1,0 +1,176 @@
+"""One event as one service sees it: when the clock starts, what is asked, when it ends, and the power that answered.
+
+Owns finding these instants in the grid's signals, exactly; it judges nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench import measure
+from bench.facts import ProfileEvent, RunFacts, Series
+from bench.services.model import Clock
+from bench.verdict import NotComputable, Quantity
+from emulator.timeline import Signal
+
+BASELINE_NS = 5 * 10**9
+"""The level before an event is the mean over this long before it (estimate; shorter where the recording is)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """An event that a service was called by. Instants are nanoseconds of the run.
+
+    `power` is consumption, `reduction` is P0 - P; `asked_w` is what must be delivered. The obligation runs from
+    `start_ns` to `until_ns`; the site may come back at `release_ns`; up to `end_ns` the trace belongs to this event.
+    `released` is False where the recording ends first.
+    """
+
+    facts: RunFacts
+    event: ProfileEvent
+    power: Series
+    reduction: Series
+    p0: Quantity
+    unsteadiness: Quantity
+    asked_w: float
+    start_ns: int
+    until_ns: int
+    release_ns: int
+    end_ns: int
+    released: bool
+
+
+def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str:
+    """The deployment that `event` is on `clock`, or the reason why it is none."""
+    end = _end(facts, event)
+    stop = min(event.stop_ns, end)
+    start = _start(facts, clock, event, stop)
+    if isinstance(start, str):
+        return start
+    release, released = _release(facts, clock, event, start, end)
+    base_at = event.start_ns if clock.baseline == "event" else min(e.start_ns for e in facts.events)
+    first = int(facts.power.t_ns[0]) if facts.power.t_ns.size else base_at
+    base = measure.baseline(facts.power, max(first, base_at - BASELINE_NS), base_at)
+    if isinstance(base, NotComputable):
+        return f"the power before the event is not known: {base.reason}"
+    asked = facts.commitment_w
+    if clock.starts == "dispatch":
+        asked = base.mean.value - _lowest(facts.signals["dispatch"], start, min(release, stop))[1]
+        if asked <= 0:
+            return f"the dispatch asked for nothing: the site drew {base.mean.value:.0f} W already"
+    follows = clock.release in ("recall", "dispatch")
+    return Deployment(
+        facts=facts,
+        event=event,
+        power=facts.power,
+        reduction=measure.delivered(facts.power, base.mean),
+        p0=base.mean,
+        unsteadiness=base.unsteadiness,
+        asked_w=asked,
+        start_ns=start,
+        until_ns=release if follows else min(release, stop),
+        release_ns=release,
+        end_ns=end,
+        released=released,
+    )
+
+
+def _end(facts: RunFacts, event: ProfileEvent) -> int:
+    """The next event's start or the end of the run; a `return` belongs to the event before it."""
+    later = [e.start_ns for e in facts.events if e.start_ns > event.start_ns and e.kind != "return"]
+    return min([facts.stop_ns, *later])
+
+
+def _start(facts: RunFacts, clock: Clock, event: ProfileEvent, stop: int) -> int | str:
+    """The instant the obligation begins, or why it never does."""
+    if clock.starts == "event":
+        return event.start_ns
+    signal = facts.signals.get(clock.starts)
+    if signal is None:
+        return f"the run has no {clock.starts} signal"
+    if clock.starts == "dispatch":
+        before = _before(signal, event.start_ns)
+        fall = _leaves(signal, before, event.start_ns, stop)
+        return "the dispatch asked for no reduction" if fall is None else fall
+    assert clock.level is not None  # noqa: S101 the file reader gives every frequency clock its level
+    level = clock.level.value
+    before = _before(signal, event.start_ns)
+    if before < level or (before == level and not clock.strict):
+        return f"the frequency was at {before:g} Hz before the event already, the trigger is {clock.level}"
+    if clock.strict:
+        start = _leaves(signal, level, event.start_ns, stop)
+    else:
+        start = signal.first_crossing(level, falling=True, start=event.start_ns, stop=stop)
+    if start is None:
+        lowest = _lowest(signal, event.start_ns, stop)[1]
+        return f"the frequency never fell to the trigger of {clock.level}; its lowest was {lowest:g} Hz"
+    if clock.reaches is not None and clock.within is not None:
+        deadline = start + round(clock.within.value * 1e9)
+        if _lowest(signal, start, deadline)[1] > clock.reaches.value * (1 + 1e-12):
+            return f"the frequency did not fall to {clock.reaches} within {clock.within}: this is another test"
+    return start
+
+
+def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end: int) -> tuple[int, bool]:
+    """When the site may return, and whether that came before the trace ends."""
+    found: list[int | None] = []
+    recall, dispatch, frequency = (facts.signals.get(name) for name in ("recall", "dispatch", "frequency"))
+    if clock.release in ("recall", "dispatch") and recall is not None:
+        found.append(recall.first_crossing(recall.at(start) + 0.5, falling=False, start=start, stop=end))
+    if clock.release == "dispatch" and dispatch is not None:
+        at, lowest = _lowest(dispatch, start, min(event.stop_ns, end))
+        found.append(_rises(dispatch, lowest, at, end))
+    if clock.release == "frequency" and frequency is not None and clock.release_level is not None:
+        at, _ = _lowest(frequency, start, min(event.stop_ns, end))
+        back = frequency.first_crossing(clock.release_level.value, falling=False, start=at, stop=end)
+        return (end, False) if back is None else (back, True)
+    instants = [instant for instant in found if instant is not None]
+    if instants:
+        return min(instants), True
+    return min(event.stop_ns, end), event.stop_ns < facts.stop_ns
+
+
+def _before(signal: Signal, instant: int) -> float:
+    """The value that holds just before `instant`."""
+    index = int(np.searchsorted(signal.t_ns, instant, side="left"))
+    if index < signal.t_ns.size and signal.t_ns[index] == instant:
+        return float(signal.value[index])
+    return signal.at(instant)
+
+
+def _knots(signal: Signal, start: int, stop: int) -> list[tuple[int, float]]:
+    """Breakpoints over [start, stop], with the value just before `start` first and the one at `stop` last."""
+    inside = (signal.t_ns >= start) & (signal.t_ns <= stop)
+    middle = zip(signal.t_ns[inside].tolist(), signal.value[inside].tolist(), strict=True)
+    return [(start, _before(signal, start)), *middle, (stop, signal.at(stop))]
+
+
+def _lowest(signal: Signal, start: int, stop: int) -> tuple[int, float]:
+    """The last instant of the lowest value over [start, stop], and that value."""
+    knots = [(start, signal.at(start)), *_knots(signal, start, stop)[1:]]
+    low = min(value for _, value in knots)
+    return max(t for t, value in knots if value == low), low
+
+
+def _leaves(signal: Signal, level: float, start: int, stop: int) -> int | None:
+    """The last instant at `level` before the signal is strictly below it."""
+    return _departs(signal, level, start, stop, -1.0)
+
+
+def _rises(signal: Signal, level: float, start: int, stop: int) -> int | None:
+    """The last instant at `level` before the signal is strictly above it."""
+    return _departs(signal, level, start, stop, 1.0)
+
+
+def _departs(signal: Signal, level: float, start: int, stop: int, sign: float) -> int | None:
+    knots = _knots(signal, start, stop)
+    at, value = knots[0]
+    for knot_at, knot in knots:
+        if (knot - level) * sign > 0:
+            if knot == value:
+                return at
+            return at + max(0, int((level - value) / (knot - value) * (knot_at - at)))
+        at, value = knot_at, knot
+    return None
