@@ -1,0 +1,265 @@
+"""The one clock of a run: virtual or real, the same interface, integer nanoseconds since the run began.
+
+Owns every reading of the wall clock and every start of an event loop; what is done at an instant is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import select
+import selectors
+import signal
+import threading
+import time
+from array import array
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, TypeVarTuple, cast
+
+import numpy as np
+
+from emulator.virtual_loop import ClockStalledError, DeadlockError, VirtualLoop, VirtualTimeError
+
+__all__ = [
+    "Clock",
+    "ClockStalledError",
+    "DeadlockError",
+    "Lateness",
+    "RealLoop",
+    "VirtualLoop",
+    "VirtualTimeError",
+    "run",
+]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+VIRTUAL_EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+"""What a virtual run takes for its date unless told otherwise: always the same, for the trace must be."""
+_REAL_ROUNDS = 10
+"""Rounds of a real loop that count as settled: enough for both ends of a connection to close. estimate"""
+_DESCRIPTORS_OF_SELECT = 1024
+"""FD_SETSIZE, the first descriptor that select(2) cannot take. GK"""
+
+
+class Lateness:
+    """How late timers fired, in bounded memory: exact up to 65 536 timers, then from an even thinning of them."""
+
+    KEPT = 65_536
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.max_ns = 0
+        self._samples = array("q")
+        self._stride = 1
+
+    def record(self, late_ns: int) -> None:
+        """Add one timer; one that seems early, by the rounding of a float, counts as on time."""
+        late_ns = max(late_ns, 0)
+        if self.count % self._stride == 0:
+            if len(self._samples) == self.KEPT:
+                self._samples = self._samples[::2]
+                self._stride *= 2
+            if self.count % self._stride == 0:
+                self._samples.append(late_ns)
+        self.count += 1
+        self.max_ns = max(self.max_ns, late_ns)
+
+    @property
+    def p50_ns(self) -> int:
+        """The median lateness."""
+        return self.percentile_ns(50.0)
+
+    @property
+    def p99_ns(self) -> int:
+        """The lateness that 99 % of the timers kept below."""
+        return self.percentile_ns(99.0)
+
+    def percentile_ns(self, percent: float) -> int:
+        """The smallest kept lateness that `percent` of the kept ones do not exceed; 0 when nothing was recorded."""
+        if not self._samples:
+            return 0
+        return int(np.percentile(np.asarray(self._samples), percent, method="inverted_cdf"))
+
+
+class _OrderedTimer(asyncio.TimerHandle):
+    """A timer that keeps its place among those of the same instant; a heap alone does not."""
+
+    __slots__ = ("order",)
+    order: int
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, _OrderedTimer):
+            return NotImplemented
+        return (self.when(), self.order) < (other.when(), other.order)
+
+
+class _FineSelector(selectors.DefaultSelector):
+    """Waits to the microsecond; epoll alone rounds up to a full millisecond, and every timer would be late by that."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout > 0 and self.fileno() < _DESCRIPTORS_OF_SELECT:
+            with contextlib.suppress(InterruptedError):
+                select.select([self.fileno()], [], [], timeout)
+            timeout = 0
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
+        return ready
+
+
+class RealLoop(asyncio.SelectorEventLoop):
+    """The ordinary selector loop on the monotonic clock; `now_ns` counts from the making of the loop."""
+
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self) -> None:
+        super().__init__(_FineSelector() if hasattr(selectors.DefaultSelector, "fileno") else None)
+        self._origin_ns = time.monotonic_ns()
+        self._order = itertools.count()
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the loop was made."""
+        return time.monotonic_ns() - self._origin_ns
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio's, but timers of one instant fire in the order in which they were set."""
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        timer = _OrderedTimer(when, callback, args, self, context)
+        timer.order = next(self._order)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does
+        return timer
+
+    def call_at_ns(
+        self, when_ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call `callback(*args)` when `now_ns` has reached `when_ns`."""
+        return self.call_at((self._origin_ns + when_ns) / 1e9, callback, *args, context=context)
+
+
+class Clock:
+    """The time of one run. Instants are integer nanoseconds since the loop was made.
+
+    `epoch` is the date at instant 0, aware; it is a label and never measured with. `lateness` is of the timers set
+    through `call_at` and the sleeps below, and stays empty in virtual time, where every timer is exact.
+    """
+
+    def __init__(self, loop: VirtualLoop | RealLoop, epoch: datetime | None = None) -> None:
+        if epoch is None:
+            epoch = VIRTUAL_EPOCH
+            if isinstance(loop, RealLoop):
+                epoch = datetime.now(UTC) - timedelta(microseconds=loop.now_ns // 1000)
+        if epoch.tzinfo is None:
+            raise ValueError(f"epoch {epoch} has no time zone; give one, for example {epoch.isoformat()}+00:00")
+        self.loop = loop
+        self.mode = "virtual" if isinstance(loop, VirtualLoop) else "real"
+        self.epoch = epoch.astimezone(UTC)
+        self.lateness = Lateness()
+
+    def now(self) -> int:
+        """The present instant, ns."""
+        return self.loop.now_ns
+
+    def wall(self, at: int | None = None) -> datetime:
+        """The date at instant `at` (default: now), UTC, to the microsecond."""
+        return self.epoch + timedelta(microseconds=(self.loop.now_ns if at is None else at) // 1000)
+
+    def call_at(self, when: int, callback: Callable[[*Ts], object], *args: *Ts) -> asyncio.TimerHandle:
+        """Call `callback(*args)` at instant `when`, or at once when it has passed; equal instants keep their order."""
+        if self.mode == "virtual":
+            return self.loop.call_at_ns(when, callback, *args)
+        # A timer set for the past is the caller's lateness, not the loop's.
+        return self.loop.call_at_ns(when, self._fire, max(when, self.loop.now_ns), callback, args)
+
+    def _fire(self, due_ns: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.lateness.record(self.loop.now_ns - due_ns)
+        callback(*args)
+
+    async def sleep_until(self, when: int) -> None:
+        """Sleep until instant `when`; one that has passed only lets others run."""
+        if when <= self.loop.now_ns:
+            await asyncio.sleep(0)
+            return
+        awake = self.loop.create_future()
+        timer = self.call_at(when, _wake, awake)
+        try:
+            await awake
+        finally:
+            timer.cancel()
+
+    async def sleep(self, duration_ns: int) -> None:
+        """Sleep for `duration_ns`. For a period, sleep until `start + k * period` instead: that does not drift."""
+        await self.sleep_until(self.loop.now_ns + duration_ns)
+
+    async def settle(self) -> None:
+        """Let everything happen that can happen at this instant; in real time, what is ready already."""
+        if isinstance(self.loop, VirtualLoop):
+            await self.loop.at_rest()
+            return
+        for _ in range(_REAL_ROUNDS):
+            await asyncio.sleep(0)
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+def run(main: Callable[[Clock], Awaitable[T]], *, mode: str = "virtual", epoch: datetime | None = None) -> T:
+    """Run `main(clock)` in a loop of its own, cancel what it leaves behind, and return its result.
+
+    As in `asyncio.run`, the first SIGINT cancels the main task and ends in KeyboardInterrupt; SIGTERM does the same and
+    ends in SystemExit(143). Nothing global is set. Raises ValueError for an unknown mode or an epoch without time zone,
+    DeadlockError and ClockStalledError in virtual time.
+    """
+    loops: dict[str, type[VirtualLoop | RealLoop]] = {"virtual": VirtualLoop, "real": RealLoop}
+    if mode not in loops:
+        raise ValueError(f"time {mode!r} is not known; one of 'virtual', 'real' is expected")
+    with asyncio.Runner(loop_factory=loops[mode]) as runner:
+        clock = Clock(cast(VirtualLoop | RealLoop, runner.get_loop()), epoch)
+
+        async def body() -> T:
+            task = cast("asyncio.Task[T]", asyncio.current_task())
+            with _cancelled_by_sigterm(task):
+                try:
+                    return await main(clock)
+                finally:
+                    if not task.cancelling():
+                        # Connections that main has closed end by themselves, not by the cancellation that follows.
+                        await clock.settle()
+
+        return runner.run(body())
+
+
+@contextlib.contextmanager
+def _cancelled_by_sigterm(task: asyncio.Task[Any]) -> Iterator[None]:
+    """SIGTERM cancels `task` once, then ends the program; left alone where somebody else handles it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    asked = False
+
+    def ask(number: int, _frame: object) -> None:
+        nonlocal asked
+        if asked or task.done():
+            raise SystemExit(128 + number)
+        asked = True
+        task.cancel()
+        task.get_loop().call_soon_threadsafe(lambda: None)  # wakes a loop that waits in select
+
+    signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,259 @@
+"""One connection to an emulated device: bytes of a transport in, actions of a `Conversation` out, each at its instant.
+
+Owns delays, order, limits and the ends of a connection; who may connect is `emulator/network.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from emulator.clock import Clock
+from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send
+
+OUTPUT_LIMIT_BYTES = 1 << 20
+"""Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
+SILENCE_NS = 60 * SECOND
+"""Real time only: how long a caller of a silent device is held before he is reset. estimate"""
+_LOOK_NS = SECOND
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_DEFECT = "%s failed; its connection is closed"
+_logger = logging.getLogger("ramprig.network")
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with an RST: what the peer has not yet been sent is lost."""
+    with contextlib.suppress(OSError):  # the peer may have been faster
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
+
+
+class Line(asyncio.Protocol):
+    """A caller and a conversation. `heard` is told of bytes, `defect` of an error of the conversation, `over` the end.
+
+    An action waits `delay_ns` from the one before it, or from now when none is waiting; input that comes while
+    actions wait is read at once and answered after them.
+    """
+
+    __slots__ = (
+        "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
+        "_over", "_paused", "_queue", "_queued_bytes", "_timer", "_transport",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        clock: Clock,
+        conversation: Conversation,
+        *,
+        heard: Callable[[Instant], object],
+        defect: Callable[[], None],
+        over: Callable[[Line], None],
+    ) -> None:
+        self._clock = clock
+        self._conversation = conversation
+        self._heard = heard
+        self._defect = defect
+        self._over = over
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[Action] = deque()
+        self._queued_bytes = 0
+        self._due_ns = 0
+        self._last_ns = clock.now()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._choked = self._paused = self._ended = self._done = False
+
+    # --- what the transport says ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._done:  # dropped between connection and this call
+            reset(self._transport)
+            return
+        self._transport.set_write_buffer_limits(high=OUTPUT_LIMIT_BYTES)
+        self._watch_idleness()
+
+    def data_received(self, data: bytes) -> None:
+        if self._done:
+            return
+        self._last_ns = now = self._clock.now()
+        self._heard(now)
+        try:
+            self._take(self._conversation.received(data, now), now)
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if self._done:
+            return False
+        now = self._clock.now()
+        try:
+            self._take(self._conversation.ended(now), now)
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
+        # True keeps our side open until the waiting actions are carried out.
+        return bool(self._queue)
+
+    def pause_writing(self) -> None:
+        self._choked = True
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._throttle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        self._over(self)
+
+    # --- what the device does ---------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """End the connection with an RST, whatever is still to be sent."""
+        self._stop()
+        if self._transport is not None:
+            reset(self._transport)
+
+    def _take(self, actions: Sequence[Action], now: Instant) -> None:
+        queue = self._queue
+        for action in actions:
+            if queue or action.delay_ns > 0:
+                if not queue:
+                    self._due_ns = now + action.delay_ns
+                    self._timer = self._clock.call_at(self._due_ns, self._next)
+                queue.append(action)
+                if isinstance(action, Send):
+                    self._queued_bytes += len(action.data)
+            else:
+                self._perform(action)
+                if self._done:
+                    return
+        if self._queued_bytes > OUTPUT_LIMIT_BYTES:
+            self._throttle()
+
+    def _next(self) -> None:
+        """The first waiting action is due; those right behind it, without a delay of their own, are too."""
+        queue = self._queue
+        self._last_ns = self._clock.now()
+        try:
+            while True:
+                action = queue.popleft()
+                if isinstance(action, Send):
+                    self._queued_bytes -= len(action.data)
+                self._perform(action)
+                if self._done:
+                    return
+                if not queue:
+                    break
+                if queue[0].delay_ns > 0:
+                    # From the instant that was due, not from a late one: delays of a burst must not add up lateness.
+                    self._due_ns += queue[0].delay_ns
+                    self._timer = self._clock.call_at(self._due_ns, self._next)
+                    break
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
+            return
+        if self._paused:
+            self._throttle()
+        if self._ended and not queue:
+            self._finish()
+
+    def _perform(self, action: Action) -> None:
+        transport = cast(asyncio.Transport, self._transport)
+        if isinstance(action, Send):
+            if not transport.is_closing():
+                transport.write(action.data)
+        elif action.reset:
+            self.reset()
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._stop()
+        cast(asyncio.Transport, self._transport).close()
+
+    def _fail(self) -> None:
+        """A conversation must take any bytes; one that raises is a bug of ours, and costs this connection only."""
+        self._defect()
+        self._finish()
+
+    def _stop(self) -> None:
+        self._done = True
+        self._queue.clear()
+        for timer in (self._timer, self._idle):
+            if timer is not None:
+                timer.cancel()
+
+    def _throttle(self) -> None:
+        """Take no input while too much output waits."""
+        pause = self._choked or self._queued_bytes > OUTPUT_LIMIT_BYTES
+        if pause is self._paused or self._transport is None:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _watch_idleness(self) -> None:
+        idle_ns = self._conversation.idle_timeout_ns
+        if idle_ns is not None and not self._done:
+            self._idle = self._clock.call_at(self._last_ns + idle_ns, self._look_idle)
+
+    def _look_idle(self) -> None:
+        # One timer a connection, not one a message: bytes only note their instant, the timer looks at the note.
+        idle_ns = self._conversation.idle_timeout_ns
+        now = self._clock.now()
+        if self._queue:
+            self._last_ns = now  # the device is still at work for the peer, who waits rightly
+        if idle_ns is not None and now >= self._last_ns + idle_ns:
+            self._finish()
+        else:
+            self._watch_idleness()
+
+
+class Silence(asyncio.Protocol):
+    """A caller of a device without power, in real time: the kernel has taken the call, nobody answers it.
+
+    He is reset when `reach` says that the device is no longer silent, and after a minute in any case.
+    """
+
+    def __init__(self, clock: Clock, *, reach: Callable[[], Reach], over: Callable[[Silence], None]) -> None:
+        self._clock = clock
+        self._reach = reach
+        self._over = over
+        self._ends_ns = clock.now() + SILENCE_NS
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = self._clock.call_at(self._clock.now() + _LOOK_NS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._over(self)
+
+    def reset(self) -> None:
+        """End the connection with an RST."""
+        if self._transport is not None:
+            reset(self._transport)
+
+    def _look(self) -> None:
+        now = self._clock.now()
+        if now >= self._ends_ns or self._reach() is not Reach.SILENT:
+            self.reset()
+        else:
+            self._timer = self._clock.call_at(now + _LOOK_NS, self._look)

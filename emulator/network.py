@@ -1,0 +1,291 @@
+"""The address plan of a site: which device answers on which address and port, in real and in virtual time alike.
+
+Owns listeners, what may be bound, and what a caller meets; the connection itself is `emulator/line.py`'s, and what the
+words on it mean is the device's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, cast
+
+from emulator.clock import Clock, VirtualLoop
+from emulator.line import Line, Silence, reset
+from emulator.loopback import CarriedSocket, Name, Take, refused
+from emulator.wire import SECOND, Device, Instant, Reach
+
+Contact: TypeAlias = Callable[[str, int, str, Instant], object]
+"""A hook: (address, port, the peer's address, now)."""
+
+BACKLOG = 4096
+"""Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
+SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
+"""When Linux repeats an unanswered SYN: after 1 s, then twice as long each time, six times (tcp(7)). GK"""
+SYN_GIVES_UP_S = 127
+"""When Linux then gives the connection attempt up, with ETIMEDOUT (tcp(7)). GK"""
+
+_ANYWHERE = "0.0.0.0"
+_logger = logging.getLogger("ramprig.network")
+
+
+class NetworkError(RuntimeError):
+    """An address plan that cannot be put on the network; the message names address or port, and the remedy."""
+
+
+class PortInUseError(NetworkError):
+    """Somebody else listens on a port of the plan."""
+
+
+class PortPermissionError(NetworkError):
+    """A port of the plan is kept for privileged programs."""
+
+
+class Network:
+    """Devices on addresses.
+
+    `allowed` names networks besides the loopback that may be bound; `connections` is how many calls one device takes
+    at a time, a further one is refused. `on_connect` hears of every attempt to reach a port of a device, whatever it
+    meets there, and `on_request` of bytes that arrive from a caller. `defects` counts errors raised by devices and
+    conversations: each is logged and costs its own connection, no other.
+    """
+
+    def __init__(self, clock: Clock, *, allowed: Iterable[str] = (), connections: int = 256) -> None:
+        self.clock = clock
+        self.connections = connections
+        self.defects = 0
+        self.on_connect: Contact | None = None
+        self.on_request: Contact | None = None
+        self._allowed = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", *allowed)]
+        self._devices: dict[str, Device] = {}
+        self._lines: dict[str, dict[Line | Silence, None]] = {}
+        self._is_open = False
+        self._gates: set[int] = set()
+        self._servers: dict[tuple[str, int], asyncio.Task[asyncio.Server]] = {}
+
+    def attach(self, address: str, device: Device) -> None:
+        """Put `device` on `address`, before or after open().
+
+        Raises NetworkError when the address is none, is taken, or lies outside the networks that may be bound; after
+        open() also what open() raises.
+        """
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            raise NetworkError(f"{address!r} is no IP address; give one like 127.1.1.17") from None
+        if not any(ip in network for network in self._allowed):
+            names = ", ".join(str(network) for network in self._allowed)
+            raise NetworkError(f"{address} may not be bound, only {names}; the rig must name its network to allow it")
+        address = str(ip)
+        if address in self._devices:
+            raise NetworkError(f"{address} is taken: two devices cannot share an address; give one of them another")
+        self._devices[address] = device
+        self._lines[address] = {}
+        if self._is_open:
+            for port in device.ports:
+                self._listen(port, [address])
+
+    async def open(self) -> None:
+        """Listen on every port of every device: one listener a port, not one a device.
+
+        Raises PortInUseError or PortPermissionError; then nothing is left open.
+        """
+        plan: dict[int, list[str]] = {}
+        for address, device in self._devices.items():
+            for port in device.ports:
+                plan.setdefault(port, []).append(address)
+        self._is_open = True
+        try:
+            for port, addresses in plan.items():
+                self._listen(port, addresses)
+            await asyncio.gather(*self._servers.values())
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening and reset every connection."""
+        self._is_open = False
+        for port in self._gates:
+            cast(VirtualLoop, self.clock.loop).loopback.close_port(port)
+        self._gates.clear()
+        servers = await asyncio.gather(*self._servers.values(), return_exceptions=True)
+        self._servers.clear()
+        for server in servers:
+            if isinstance(server, asyncio.Server):
+                server.close()
+        for address in self._lines:
+            self.drop(address)
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+    def drop(self, address: str) -> None:
+        """Reset all connections of `address`: what becomes of them when the device loses its power."""
+        for line in list(self._lines[address]):
+            line.reset()
+
+    def live(self, address: str) -> int:
+        """How many connections `address` has."""
+        return len(self._lines[address])
+
+    # --- listening --------------------------------------------------------------------------------------------------
+
+    def _listen(self, port: int, addresses: list[str]) -> None:
+        if isinstance(self.clock.loop, VirtualLoop):
+            if port not in self._gates:
+                try:
+                    self.clock.loop.loopback.open_port(port, self._gate)
+                except OSError as error:
+                    raise _explained(error, "virtual", port) from error
+                self._gates.add(port)
+            return
+        on_lo = [address for address in addresses if address.startswith("127.")]
+        if on_lo and (_ANYWHERE, port) not in self._servers:
+            try:
+                self._serve(_ANYWHERE, port, only_lo=True)
+            except OSError as error:
+                # Not allowed here, or somebody has one address of the port: then one listener for each of ours.
+                _logger.info("no single listener for port %d (%s); one for each address instead", port, error)
+                self._serve_each(on_lo, port)
+        self._serve_each([address for address in addresses if address not in on_lo], port)
+
+    def _serve_each(self, addresses: list[str], port: int) -> None:
+        for address in addresses:
+            try:
+                self._serve(address, port)
+            except OSError as error:
+                raise _explained(error, address, port) from error
+
+    def _serve(self, address: str, port: int, *, only_lo: bool = False) -> None:
+        """Bind and listen at once, so that the error comes at once; accepting begins with the loop's next round."""
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if only_lo:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+            sock.bind((address, port))
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        loop = self.clock.loop
+        serving = loop.create_server(functools.partial(_Door, self), sock=sock, backlog=BACKLOG)
+        self._servers[address, port] = loop.create_task(serving)
+
+    # --- answering --------------------------------------------------------------------------------------------------
+
+    async def _gate(self, called: Name, caller: Name) -> Take:
+        """Virtual time: what a connection attempt meets, with the patience of the caller's kernel."""
+        address, port, peer = called[0], called[1], caller[0]
+        if not self._has(address, port):
+            raise refused(called)
+        if self.on_connect is not None:
+            self.on_connect(address, port, peer, self.clock.now())
+        began = self.clock.now()
+        for retry_s in (*SYN_RETRIES_S, SYN_GIVES_UP_S):
+            reach = self._reach(address, port)
+            line = self._converse(address, port, peer) if reach is Reach.ANSWERS else None
+            if line is not None:
+                return functools.partial(self._take, address, line)
+            if reach is not Reach.SILENT:
+                raise ConnectionRefusedError(errno.ECONNREFUSED, f"{address} port {port} refused the connection")
+            await self.clock.sleep_until(began + retry_s * SECOND)
+        raise TimeoutError(errno.ETIMEDOUT, f"{address} port {port} did not answer for {SYN_GIVES_UP_S} s")
+
+    def _take(self, address: str, line: Line, conn: CarriedSocket) -> None:
+        self._lines[address][line] = None
+        cast(VirtualLoop, self.clock.loop).adopt(conn, line)
+
+    def admit(self, transport: asyncio.Transport) -> None:
+        """Real time: what becomes of a connection that the kernel has taken already."""
+        address, port = transport.get_extra_info("sockname")[:2]
+        peer = transport.get_extra_info("peername")[0]
+        if not self._has(address, port):
+            transport.abort()
+            return
+        if self.on_connect is not None:
+            self.on_connect(address, port, peer, self.clock.now())
+        reach = self._reach(address, port)
+        protocol: Line | Silence | None = None
+        if reach is Reach.ANSWERS:
+            protocol = self._converse(address, port, peer)
+        elif reach is Reach.SILENT:
+            look = functools.partial(self._reach, address, port)
+            protocol = Silence(self.clock, reach=look, over=functools.partial(self._over, address))
+        if protocol is None:
+            reset(transport)
+            return
+        self._lines[address][protocol] = None
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _has(self, address: str, port: int) -> bool:
+        device = self._devices.get(address)
+        return device is not None and port in device.ports
+
+    def _reach(self, address: str, port: int) -> Reach:
+        try:
+            reach = self._devices[address].reach(port, self.clock.now())
+        except Exception:
+            _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
+            self._defect()
+            return Reach.REFUSES
+        if reach is Reach.ANSWERS and len(self._lines[address]) >= self.connections:
+            return Reach.REFUSES
+        return reach
+
+    def _converse(self, address: str, port: int, peer: str) -> Line | None:
+        try:
+            conversation = self._devices[address].converse(port, peer, self.clock.now())
+        except Exception:
+            _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
+            self._defect()
+            return None
+        return Line(
+            self.clock,
+            conversation,
+            heard=functools.partial(self._hear, address, port, peer),
+            defect=self._defect,
+            over=functools.partial(self._over, address),
+        )
+
+    def _hear(self, address: str, port: int, peer: str, now: Instant) -> None:
+        if self.on_request is not None:
+            self.on_request(address, port, peer, now)
+
+    def _defect(self) -> None:
+        self.defects += 1
+
+    def _over(self, address: str, line: Line | Silence) -> None:
+        self._lines[address].pop(line, None)
+
+
+class _Door(asyncio.Protocol):
+    """The first protocol of every real connection: only the transport knows which address was called."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._network.admit(cast(asyncio.Transport, transport))
+
+
+def _explained(error: OSError, address: str, port: int) -> NetworkError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            f"port {port} ({address}) is in use: stop what listens there (ss -ltnp 'sport = :{port}' names it), "
+            "or run with --time virtual, which binds no port"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PortPermissionError(
+            f"port {port} ({address}) is kept for privileged programs: allow it "
+            f"(sysctl net.ipv4.ip_unprivileged_port_start={port}), run with CAP_NET_BIND_SERVICE, "
+            "or run with --time virtual, which needs neither"
+        )
+    return NetworkError(f"cannot listen on {address} port {port}: {os.strerror(error.errno or 0)}")
