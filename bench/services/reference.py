@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.services import list_services, load_service
+from bench.services.checks import FORMULAS
 from bench.services.model import Check, Figure, Service
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "services.md"
@@ -25,21 +26,28 @@ bench measures, not what the rule asks, and do not count. Read the official text
 """
 
 
+_TAIL = """\
+## A service of your own
+
+A service is one TOML file; give its path where a service is named, in a case or after `ramprig judge RUN --service`.
+Copy the shipped file that is nearest. `[figure.NAME]` has `value`, `unit`, `grade`, `source` (and `method = true` where
+it is no part of the rule); `[clock]` says what starts and ends the obligation; each `[[check]]` names a formula, the
+figures it takes (`with`), and the figures of its limit. Numbers stand in figures only: a text says `{name}`. `extends`
+names a file that this one changes, which is how the Nordic pairs and the return ramps are families.
+"""
+
+
 def services_markdown() -> str:
     """The page as one string."""
     services = [load_service(name) for name in list_services()]
     lines = [_HEAD, "| Service | Market | Clock starts | Checks |", "|---|---|---|---|"]
-    lines += [
-        f"| [`{one.id}`](#{one.id.replace('_', '-')}) | {one.market} | {_start(one)} | {len(one.checks)} |"
-        for one in services
-    ]
+    lines += [f"| [`{one.id}`](#{one.id}) | {one.market} | {_start(one)} | {len(one.checks)} |" for one in services]
     for one in services:
         lines += ["", *_section(one)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_formulas()]) + "\n"
 
 
 def _section(service: Service) -> Iterator[str]:
-    yield f"({service.id.replace('_', '-')})="
     yield f"## {service.id}"
     yield ""
     yield f"**{service.title}.** {service.summary}"
@@ -62,6 +70,17 @@ def _section(service: Service) -> Iterator[str]:
         yield "Not judged:"
         yield ""
         yield from (f"* {text}" for text in service.not_judged)
+
+
+def _formulas() -> Iterator[str]:
+    yield _TAIL
+    yield "| Formula | Says | Result | Takes |"
+    yield "|---|---|---|---|"
+    for name, formula in FORMULAS.items():
+        says = " ".join((formula.run.__doc__ or "").split()).replace("|", "\\|")
+        takes = [f"`{one}` ({unit})" for one, unit in formula.needs.items()]
+        takes += [f"`{one}` ({unit}, optional)" for one, unit in formula.takes.items()]
+        yield f"| `{name}` | {says} | {formula.unit} | {', '.join(takes) or 'nothing'} |"
 
 
 def _start(service: Service) -> str:

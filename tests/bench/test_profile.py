@@ -353,3 +353,10 @@ def test_every_library_file_is_small() -> None:
 def test_a_sparkline_shows_a_dip_shorter_than_its_column() -> None:
     signal = Signal([0, 50 * S, 50 * S + 1, 50 * S + 2], [50.0, 50.0, 49.0, 50.0])
     assert sparkline(signal, 100 * S, 10) == "█████▁████"
+
+
+def test_the_example_of_the_reference_page_is_a_profile(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "reference" / "profile-file.md").read_text(encoding="utf-8")
+    path = tmp_path / "example.toml"
+    path.write_text(page.split("```toml")[1].split("```")[0], encoding="utf-8")
+    assert load_profile(path).events[0].id == "deployment"
