@@ -1,0 +1,288 @@
+"""A miner's small web server, sans I/O on h11: request bytes in, response bytes out, with digest authentication.
+
+Owns framing, keep-alive, size limits and the digest challenge (RFC 7616 in the MD5 form of RFC 2617 that miners use);
+paths and their meaning are the face's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from email.utils import format_datetime
+from enum import Enum
+from typing import Any, Protocol
+from urllib.request import parse_http_list, parse_keqv_list
+
+import h11
+
+from emulator.wire import SECOND, Action, Close, Instant, Send
+from firmware_mocks.miners.base import HostInfo, Lanes
+
+MAX_BODY = 64 * 1024  # estimate: settings are a few kB; keeps a caller from growing the bench's memory
+KEEP_ALIVE_NS = 5 * SECOND  # GK: default of lighttpd, the server on these control boards
+MAX_REQUESTS = 100  # GK: same
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+JSON = "application/json"
+HTML = "text/html"
+TEXT = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One whole request; header names are lower case, `target` is as sent."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What the face answers. `then` is called with the instant at which the response leaves: effects start there."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    takes_ns: int = 0
+    then: Callable[[Instant], None] | None = None
+
+
+class Host(Protocol):
+    """The part of a device that its web server needs."""
+
+    host: HostInfo
+    web_lanes: Lanes
+    boot_ns: Instant | None
+
+    def gone(self, port: int, boot_ns: Instant | None, now: Instant) -> list[Action] | None:
+        """Actions for a conversation whose host has gone away."""
+        ...
+
+
+App = Callable[[HttpRequest, Instant], HttpResponse]
+
+
+class Access(Enum):
+    """What an Authorization header is worth."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    STALE = "stale"
+    """The secret is right, the nonce too old: the client is asked again with `stale=true`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Digest authentication without a session table: a nonce is its own issue time, signed with `secret`."""
+
+    realm: str
+    secret: int
+    life_ns: int = 600 * SECOND  # GK: nonce age limit of lighttpd's mod_auth
+
+    def challenge(self, now: Instant, stale: bool = False) -> str:
+        """The WWW-Authenticate header of a 401."""
+        again = ", stale=true" if stale else ""
+        return f'Digest realm="{self.realm}", nonce="{self._nonce(now)}", qop="auth"{again}'
+
+    def check(self, request: HttpRequest, username: str, password: str, now: Instant) -> Access:
+        """Judge a request against the one account the miner has."""
+        scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "digest":
+            return Access.DENIED
+        try:
+            given = parse_keqv_list(parse_http_list(rest))
+        except (ValueError, IndexError):
+            return Access.DENIED
+        if given.get("username") != username or given.get("realm") != self.realm or given.get("uri") != request.target:
+            return Access.DENIED
+        nonce = given.get("nonce", "")
+        expected = self._response(request.method, given, username, password)
+        if not hmac.compare_digest(expected, _ascii(given.get("response", ""))):
+            return Access.DENIED
+        issued = _issued(nonce)
+        if issued is None or not hmac.compare_digest(_ascii(nonce), _ascii(self._nonce(issued))):
+            return Access.STALE
+        return Access.GRANTED if 0 <= now - issued <= self.life_ns else Access.STALE
+
+    def _nonce(self, issued: Instant) -> str:
+        return f"{issued:x}:{_md5(f'{issued}:{self.secret}:{self.realm}')}"
+
+    def _response(self, method: str, given: dict[str, str], username: str, password: str) -> bytes:
+        account, action = _md5(f"{username}:{self.realm}:{password}"), _md5(f"{method}:{given.get('uri', '')}")
+        parts = [account, given.get("nonce", ""), action]
+        if given.get("qop"):
+            parts[2:2] = [given.get("nc", ""), given.get("cnonce", ""), given["qop"]]
+        return _md5(":".join(parts)).encode()
+
+
+class HttpConversation:
+    """One connection to a miner's web server: keep-alive, pipelining, one answer for each request, in order."""
+
+    __slots__ = (
+        "_app",
+        "_body",
+        "_boot_ns",
+        "_device",
+        "_h11",
+        "_last_ns",
+        "_over",
+        "_port",
+        "_request",
+        "_served",
+        "_server",
+    )
+
+    idle_timeout_ns: int | None = KEEP_ALIVE_NS
+
+    def __init__(self, device: Host, app: App, port: int, server: str) -> None:
+        self._device = device
+        self._app = app
+        self._port = port
+        self._server = server
+        self._boot_ns = device.boot_ns
+        self._h11 = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = b""
+        self._served = 0
+        self._last_ns = 0
+        self._over = False
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        """Take bytes; answer every request that is complete."""
+        gone = self._device.gone(self._port, self._boot_ns, now)
+        if gone is not None:
+            return gone
+        if self._over or not data:
+            return []
+        actions: list[Action] = []
+        try:
+            self._h11.receive_data(data)
+            while not self._over and self._next(now, actions):
+                pass
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint, now, actions)
+        return actions
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        """The peer closed its side; complete requests have been answered already."""
+        return [] if self._over else [Close()]
+
+    def _next(self, now: Instant, actions: list[Action]) -> bool:
+        event = self._h11.next_event()
+        if isinstance(event, h11.Request):
+            self._request, self._body = event, b""
+        elif isinstance(event, h11.Data):
+            self._body += bytes(event.data)
+            if len(self._body) > MAX_BODY:
+                self._refuse(413, now, actions)
+        elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+            self._answer(self._request, now, actions)
+        else:
+            if event is h11.NEED_DATA and self._h11.they_are_waiting_for_100_continue:
+                actions.append(Send(self._bytes(h11.InformationalResponse(status_code=100, headers=[]))))
+            return False
+        return True
+
+    def _answer(self, request: h11.Request, now: Instant, actions: list[Action]) -> None:
+        headers = {name.decode("latin-1"): entry.decode("latin-1") for name, entry in request.headers}
+        asked = HttpRequest(request.method.decode("latin-1"), request.target.decode("latin-1"), headers, self._body)
+        self._request, self._body = None, b""
+        response = self._app(asked, now) if asked.method in METHODS else error_page(405)
+        done = self._device.web_lanes.serve(max(now, self._last_ns), response.takes_ns)
+        if response.then is not None:
+            response.then(done)
+        self._served += 1
+        close = self._served >= MAX_REQUESTS
+        actions.append(Send(self._write(response, asked.method, close, now), self._after(done, now)))
+        if self._h11.our_state is h11.MUST_CLOSE:
+            self._finish(actions)
+        else:
+            self._h11.start_next_cycle()
+
+    def _write(self, response: HttpResponse, method: str, close: bool, now: Instant) -> bytes:
+        length = str(len(response.body))
+        headers = [("Content-Type", response.content_type), ("Content-Length", length), *response.headers]
+        headers += [("Date", format_datetime(self._device.host.wall(now), usegmt=True)), ("Server", self._server)]
+        if close:
+            headers.append(("Connection", "close"))
+        head = self._bytes(h11.Response(status_code=response.status, headers=headers))
+        body = b"" if method == "HEAD" else self._bytes(h11.Data(data=response.body))
+        return head + body + self._bytes(h11.EndOfMessage())
+
+    def _refuse(self, status: int, now: Instant, actions: list[Action]) -> None:
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            method = "GET" if self._request is None else self._request.method.decode("latin-1")
+            text = self._write(error_page(status), method, True, now)
+            actions.append(Send(text, self._after(max(now, self._last_ns), now)))
+        self._finish(actions)
+
+    def _finish(self, actions: list[Action]) -> None:
+        actions.append(Close())
+        self._over = True
+
+    def _after(self, done: Instant, now: Instant) -> int:
+        """The delay of an action that is due at `done`, counted from the previous one."""
+        delay_ns = done - max(now, self._last_ns)
+        self._last_ns = done
+        return max(0, delay_ns)
+
+    def _bytes(self, event: h11.Event) -> bytes:
+        return self._h11.send(event) or b""
+
+
+def error_page(status: int, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
+    """The plain HTML page of a status, as small servers write it."""
+    title = f"{status} - {_REASONS.get(status, 'Error')}"
+    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+    return HttpResponse(status, page.encode(), HTML, headers)
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """A JSON object sent to the miner; None when the body is none."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return asked if isinstance(asked, dict) else None
+
+
+def whole_number(given: object) -> int | None:
+    """A small non-negative integer that a client may have sent as number or text; None for anything else."""
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        return None
+    text = str(given).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Payload Too Large",
+}
+
+
+def _issued(nonce: str) -> Instant | None:
+    try:
+        return int(nonce.partition(":")[0], 16)
+    except ValueError:
+        return None
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8", errors="replace"), usedforsecurity=False).hexdigest()
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")
