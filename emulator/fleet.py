@@ -100,7 +100,7 @@ class Fleet:
     def run(self, rows: Rows, script: str, at: Instant, *, setpoint: float | None = None) -> None:
         """Start a phase script on `rows` at `at`, which may lie ahead; `setpoint` is the new share of nominal power.
 
-        Rows without mains at that instant ignore it. Raises KeyError when a row's family has no such script.
+        Rows without mains at that instant only remember it for their next boot. Raises KeyError when a row's family has no such script.
         """
         for code in np.unique(self._family[rows]).tolist():
             if (code, script) not in self._script_start:
@@ -157,12 +157,20 @@ class Fleet:
             self.powered_since[rows] = at
             self._start(rows, "boot", at)
         else:
-            rows = rows[self.mains[rows]]
             if setpoint is not None:
                 self.setpoint[rows] = setpoint
+            self._remember(rows[~self.mains[rows]], name)
+            rows = rows[self.mains[rows]]
             self._start(rows, name, at)
         if self._on_command is not None and rows.size:
             self._on_command(at, rows, name)
+
+    def _remember(self, rows: Rows, name: str) -> None:
+        """A command accepted just before the mains went is in the configuration: the next boot obeys it."""
+        for code in np.unique(self._family[rows]).tolist():
+            asleep = self._script_start[code, name][1].asleep
+            if asleep is not None:
+                self._asleep[rows[self._family[rows] == code]] = asleep
 
     def _start(self, rows: Rows, name: str, at: Instant) -> None:
         families = self._family[rows]

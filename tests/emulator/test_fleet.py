@@ -158,6 +158,14 @@ def test_sleep_survives_a_power_cycle_and_waking_forgets_it() -> None:
     assert unit.phase(900 * S) is Phase.HASHING
 
 
+def test_a_sleep_accepted_just_before_the_mains_goes_is_obeyed_by_the_next_boot() -> None:
+    fleet = fleet_of("bitmain_stock")
+    fleet.run(rows(0), "sleep", 2 * S)
+    fleet.switch_mains(rows(0), False, S)
+    fleet.switch_mains(rows(0), True, 20 * S)
+    assert MinerUnit(fleet, 0).phase(400 * S) is Phase.SLEEP
+
+
 def test_a_mean_hash_rate_is_the_integral_of_work() -> None:
     fleet = fleet_of("luxos")
     unit = MinerUnit(fleet, 0)
