@@ -99,8 +99,8 @@ class Limit:
         return min(sides)
 
     def __str__(self) -> str:
-        left = "" if self.low is None else f"{self.low:g} {self.unit} <= "
-        right = "" if self.high is None else f" <= {self.high:g} {self.unit}"
+        left = "" if self.low is None else f"{self.low:.9g} {self.unit} <= "
+        right = "" if self.high is None else f" <= {self.high:.9g} {self.unit}"
         return f"{left}x{right}"
 
 
