@@ -1,0 +1,203 @@
+"""Faults of the hardware: miners that reboot or do not obey, outlets that open or weld, feeders that trip.
+
+Owns what these kinds do to the parts of a site; parts that are not hit are not wrapped. Which fault hits what and when
+is `emulator/faults.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emulator.faults import KINDS, Dice, Fault, FaultHook, FaultPlan
+from emulator.fleet import Fleet, MinerUnit, Rows
+from emulator.seed import Seed
+from emulator.site import OutletPort, Site
+from emulator.wire import Instant
+
+if TYPE_CHECKING:
+    from emulator.clock import Clock
+
+Aimed = Sequence[tuple[Fault, Seed]]
+
+
+# ---- miners ---------------------------------------------------------------------------------------------------------
+
+
+class FaultyMiner(MinerUnit):
+    """A unit whose firmware acknowledges commands that do not reach the hardware (`ignore_commands`)."""
+
+    __slots__ = ("_faults", "_heard")
+
+    def __init__(self, fleet: Fleet, index: int, aimed: Aimed, heard: FaultHook | None = None) -> None:
+        super().__init__(fleet, index)
+        self._faults = _of_kind("ignore_commands", aimed)
+        self._heard = heard
+
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
+        """Start a phase script, unless a fault is in the way."""
+        for fault, dice in self._faults:
+            named = any(fnmatchcase(script, glob) for glob in str(fault.text("scripts")).split())
+            if named and fault.active(now) and dice.hit(fault):
+                if self._heard is not None:
+                    self._heard(now, fault, self.id)
+                return
+        super().run(script, now, setpoint=setpoint)
+
+
+def miner_unit(plan: FaultPlan, fleet: Fleet, index: int, heard: FaultHook | None = None) -> MinerUnit:
+    """The unit in one row of the fleet, with the plan's faults where it has any."""
+    aimed = plan.aimed(fleet.specs[index].id, "miner")
+    return FaultyMiner(fleet, index, aimed, heard) if _of_kind("ignore_commands", aimed) else MinerUnit(fleet, index)
+
+
+# ---- outlets --------------------------------------------------------------------------------------------------------
+
+
+class FaultyOutlet:
+    """An outlet whose contact may weld (`outlet_welded`): the relay moves, the mains behind it stays.
+
+    With `contactor` it is the contactor that welds: the outlet then carries no coil current while the relay is open.
+    """
+
+    def __init__(
+        self, port: OutletPort, aimed: Aimed, *, contactor: bool = True, heard: FaultHook | None = None
+    ) -> None:
+        self.id = port.id
+        self._port = port
+        self._contactor = contactor
+        self._heard = heard
+        self._faults = _of_kind("outlet_welded", aimed)
+        self._stuck: list[tuple[Instant, Instant | None]] = []
+        """Spans in which the relay is open over a welded contact."""
+
+    def closed(self, at: Instant) -> bool:
+        """State of the relay."""
+        return self._port.closed(at) and not any(self._overlap(at, at + 1))
+
+    def switch(self, closed: bool, at: Instant) -> None:
+        """Move the relay; a welded contact does not follow it when it opens."""
+        # Like the port's own moves, what was planned for later than this command is dropped.
+        self._stuck = [(a, at if b is None else min(at, b)) for a, b in self._stuck if a < at]
+        if not closed:
+            for fault, dice in self._faults:
+                if fault.active(at) and dice.hit(fault):
+                    self._stuck.append((at, None))
+                    if self._heard is not None:
+                        self._heard(at, fault, self.id)
+                    return
+        self._port.switch(closed, at)
+
+    def power_w(self, at: Instant) -> float:
+        """What the outlet itself carries, watts."""
+        return 0.0 if self._contactor and any(self._overlap(at, at + 1)) else self._port.power_w(at)
+
+    def energy_j(self, start: Instant, stop: Instant) -> float:
+        """Energy the outlet itself has carried over [start, stop], joules."""
+        energy = self._port.energy_j(start, stop)
+        if self._contactor:
+            energy -= sum(self._port.energy_j(begin, end) for begin, end in self._overlap(start, stop))
+        return energy
+
+    def voltage_v(self, at: Instant) -> float:
+        """Line-to-neutral voltage at the outlet, volts."""
+        return self._port.voltage_v(at)
+
+    def _overlap(self, start: Instant, stop: Instant) -> Iterable[tuple[Instant, Instant]]:
+        """The parts of [start, stop) in which the contact is stuck."""
+        for begin, end in self._stuck:
+            low, high = max(start, begin), stop if end is None else min(stop, end)
+            if low < high:
+                yield low, high
+
+
+def outlet_port(
+    plan: FaultPlan, port: OutletPort, pdu: str, *, contactor: bool = True, heard: FaultHook | None = None
+) -> OutletPort:
+    """The outlet of the PDU `pdu`, with the plan's faults where it or the PDU has any."""
+    aimed = plan.aimed(port.id, "outlet", pdu)
+    return FaultyOutlet(port, aimed, contactor=contactor, heard=heard) if _of_kind("outlet_welded", aimed) else port
+
+
+# ---- what happens by itself -----------------------------------------------------------------------------------------
+
+
+def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, heard: FaultHook | None = None) -> None:
+    """Set the clock for every fault that strikes by itself: `miner_reboot`, `outlet_opens`, `feeder_trip`.
+
+    A PDU's id stands for its outlets. Call it once, before the run begins.
+    """
+    pdus = {outlet.id: pdu.id for feeder in site.spec.feeders for pdu in feeder.pdus for outlet in pdu.outlets}
+    trips: list[tuple[Fault, str]] = []
+
+    def hear(fault: Fault, target: str) -> None:
+        if heard is not None:
+            heard(clock.now(), fault, target)
+
+    def reboot(fault: Fault, row: int) -> None:
+        fleet.run(np.array([row], dtype=np.int64), "reboot", clock.now())
+        hear(fault, fleet.specs[row].id)
+
+    def switch(fault: Fault, outlet: str, closed: bool) -> None:
+        site.outlets[outlet].switch(closed, clock.now())
+        hear(fault, outlet)
+
+    def breaker(fault: Fault, feeder: str, closed: bool) -> None:
+        now = clock.now()
+        rows = _behind_closed_relays(site, feeder, now) if closed else site.feeders[feeder].rows
+        fleet.switch_mains(rows, closed, now)
+        if others is not None:
+            others(now, rows, closed)
+        hear(fault, feeder)
+
+    def no_mains_below(at: Instant, rows: Rows, closed: bool) -> None:
+        """An outlet that closes below an open breaker gives no mains."""
+        if others is not None:
+            others(at, rows, closed)
+        for fault, feeder in trips:
+            below = rows[np.isin(rows, site.feeders[feeder].rows)]
+            if closed and below.size and fault.active(at):
+                fleet.switch_mains(below, False, at)
+                if others is not None:
+                    others(at, below, False)
+
+    others = site.on_mains
+    kinds = {fault.kind for fault in plan.faults}
+    for row, spec in enumerate(fleet.specs if "miner_reboot" in kinds else ()):
+        for fault, at in _due("miner_reboot", plan.aimed(spec.id, "miner")):
+            clock.call_at(at, reboot, fault, row)
+    for outlet, pdu in pdus.items():
+        for fault, at in _due("outlet_opens", plan.aimed(outlet, "outlet", pdu)):
+            clock.call_at(at, switch, fault, outlet, False)
+            if fault.stop_ns is not None:
+                clock.call_at(max(at, fault.stop_ns), switch, fault, outlet, True)
+    for feeder in site.feeders:
+        for fault, at in _due("feeder_trip", plan.aimed(feeder, "feeder")):
+            trips.append((fault, feeder))
+            clock.call_at(at, breaker, fault, feeder, False)
+            if fault.stop_ns is not None:
+                clock.call_at(fault.stop_ns, breaker, fault, feeder, True)
+    if trips:
+        site.on_mains = no_mains_below
+
+
+def _of_kind(kind: str, aimed: Aimed) -> list[tuple[Fault, Dice]]:
+    return [(fault, Dice(seed)) for fault, seed in aimed if fault.kind == kind]
+
+
+def _due(kind: str, aimed: Aimed) -> Iterator[tuple[Fault, Instant]]:
+    """Each fault of the kind whose draw says that it strikes, and when."""
+    for fault, dice in _of_kind(kind, aimed):
+        if dice.hit(fault):
+            spread_ns = fault.nanoseconds("spread_ns") if "spread_ns" in KINDS[kind].parameters else 0
+            yield fault, fault.start_ns + int(spread_ns * dice.share())
+
+
+def _behind_closed_relays(site: Site, feeder: str, at: Instant) -> Rows:
+    of_feeder = next(spec for spec in site.spec.feeders if spec.id == feeder)
+    outlets = [site.outlets[outlet.id] for pdu in of_feeder.pdus for outlet in pdu.outlets]
+    rows = [outlet.rows for outlet in outlets if outlet.closed(at)]
+    return np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
