@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from benchmarks.rows import Row, seconds
 from bench.rig import Rig
 from bench.rig_file import load_rig
+from benchmarks.rows import Row, seconds
 from emulator import clock as clocks
 from emulator.seed import Seed
 from emulator.timeline import Signal

@@ -100,7 +100,8 @@ class Fleet:
     def run(self, rows: Rows, script: str, at: Instant, *, setpoint: float | None = None) -> None:
         """Start a phase script on `rows` at `at`, which may lie ahead; `setpoint` is the new share of nominal power.
 
-        Rows without mains at that instant only remember it for their next boot. Raises KeyError when a row's family has no such script.
+        Rows without mains at that instant only remember it for their next boot.
+        Raises KeyError when a row's family has no such script.
         """
         for code in np.unique(self._family[rows]).tolist():
             if (code, script) not in self._script_start:
