@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator import faulty_link
@@ -87,6 +87,7 @@ def test_a_fault_cannot_be_changed_and_can_be_moved() -> None:
     assert replace(fault, start_ns=9).parameters == {"delay_ns": 5}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.none() | st.integers(1, 100), st.integers(0, 300))
 def test_a_window_holds_its_beginning_and_not_its_end(start: int, length: int | None, now: int) -> None:
     fault = Fault("a", "drop", start, None if length is None else start + length)
@@ -139,6 +140,7 @@ def test_draws_of_one_target_know_of_no_other_target_and_no_other_fault() -> Non
     assert FaultPlan([drop], Seed(2)).aimed("miner-0001", "miner")[0][1].key != seeds(drop)[0]
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1))
 def test_a_fault_strikes_as_often_as_its_probability_says(probability: float) -> None:
     dice = Dice(Seed(3))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.clock import Clock, run
@@ -108,6 +108,7 @@ def test_delays_add_up_along_the_pipe() -> None:
         assert one(device) == [Send(b"<abcdef>", 55 * MS)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400))
 def test_jitter_stays_in_its_range(seed: int) -> None:
     (send,) = one(faulty(("delay", {"delay_ns": 50 * MS, "jitter_ns": 10 * MS}), seed=seed))
@@ -175,6 +176,7 @@ def converse(device: Box | FaultyDevice, plan: list[tuple[int, bytes]]) -> list[
     return out
 
 
+@settings(deadline=None)
 @given(requests, st.lists(st.sampled_from(KINDS), max_size=5), st.integers(0, 20 * MS))
 def test_a_fault_of_probability_zero_is_no_fault(
     plan: list[tuple[int, bytes]], kinds: list[tuple[str, dict[str, Value]]], delay_ns: int
@@ -184,6 +186,7 @@ def test_a_fault_of_probability_zero_is_no_fault(
     assert converse(device, plan) == converse(Box(delay_ns), plan)
 
 
+@settings(deadline=None)
 @given(requests, st.lists(st.sampled_from(KINDS), max_size=5))
 def test_a_fault_outside_its_window_is_no_fault(
     plan: list[tuple[int, bytes]], kinds: list[tuple[str, dict[str, Value]]]
@@ -192,6 +195,7 @@ def test_a_fault_outside_its_window_is_no_fault(
     assert converse(FaultyDevice(Box(), later, Seed(1)), plan) == converse(Box(), plan)
 
 
+@settings(deadline=None)
 @given(requests, st.lists(st.sampled_from(KINDS), max_size=5), st.integers(0, 9))
 def test_the_same_seed_gives_the_same_faults_on_each_connection_whatever_the_others_do(
     plan: list[tuple[int, bytes]], kinds: list[tuple[str, dict[str, Value]]], seed: int
@@ -211,6 +215,7 @@ def test_the_same_seed_gives_the_same_faults_on_each_connection_whatever_the_oth
     assert again == first
 
 
+@settings(deadline=None)
 @given(requests, st.lists(st.sampled_from(KINDS), max_size=6), st.integers(0, 99))
 def test_actions_leave_in_order_and_nothing_follows_the_end(
     plan: list[tuple[int, bytes]], kinds: list[tuple[str, dict[str, Value]]], seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.faults import Fault, FaultPlan, Value
@@ -49,6 +49,7 @@ gains = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(gains, st.integers(0, 100), st.integers(0, 100))
 def test_energy_measured_is_the_integral_of_power_measured(faults: list[Fault], a: int, b: int) -> None:
     point = MismeasuredPoint(Point(), faults)
@@ -125,6 +126,7 @@ def inside(window: tuple[int, int | None], at: int) -> bool:
     return window[0] <= at and (window[1] is None or at < window[1])
 
 
+@settings(deadline=None)
 @given(signals, windows)
 def test_a_dead_publisher_shows_its_last_value_and_then_the_truth(
     signal: Signal, window: tuple[int, int | None]
@@ -135,6 +137,7 @@ def test_a_dead_publisher_shows_its_last_value_and_then_the_truth(
     assert np.all(np.isin(shown.t_ns, [*signal.t_ns, *(edge for edge in window if edge is not None)]))
 
 
+@settings(deadline=None)
 @given(signals, windows, st.integers(0, 60))
 def test_a_late_signal_is_old_within_its_window_only(signal: Signal, window: tuple[int, int | None], by: int) -> None:
     shown = late(signal, by, *window)
@@ -142,6 +145,7 @@ def test_a_late_signal_is_old_within_its_window_only(signal: Signal, window: tup
         assert shown.at(at) == pytest.approx(signal.at(at - by if inside(window, at) else at))
 
 
+@settings(deadline=None)
 @given(signals, windows)
 def test_between_the_edges_a_spliced_signal_is_as_exact_as_its_parts(
     signal: Signal, window: tuple[int, int | None]

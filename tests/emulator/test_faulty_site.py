@@ -164,6 +164,7 @@ def test_closing_a_welded_contact_leaves_no_trace_at_the_miners() -> None:
     assert other is inner
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=8), st.booleans())
 def test_a_weld_of_probability_zero_or_another_time_is_no_weld(moves: list[tuple[int, bool]], never: bool) -> None:
     parameters: dict[str, Value] = {"probability": 0.0} if never else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.pool.job import DIFFICULTY_1, Job, JobPlan, difficulty_of, target_of
@@ -48,6 +48,7 @@ def test_the_coinbase_is_a_transaction_with_room_for_the_extranonces() -> None:
     assert len(output) == 10 + 22 + 4
 
 
+@settings(deadline=None)
 @given(st.floats(1e-9, 1e15))
 def test_a_target_is_met_by_hashes_of_its_difficulty_and_missed_by_the_next(difficulty: float) -> None:
     target = target_of(difficulty)

@@ -239,6 +239,7 @@ SESSION = b"".join(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(SESSION)), max_size=20))
 def test_fragmentation_changes_nothing(cuts: list[int]) -> None:
     def output(edges: list[int]) -> bytes:
@@ -263,7 +264,7 @@ requests = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(st.one_of(st.binary(max_size=200), requests), max_size=8), st.booleans())
 def test_any_bytes_are_answered_or_end_the_connection(parts: list[bytes], begun: bool) -> None:
     talk = Talk(pool_of())
