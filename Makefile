@@ -3,6 +3,7 @@
 #   make demo    install, play two grid events against the reference controller, print where the report is
 #   make test    every test (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
+#   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
 #   make docs    build the documentation into build/docs
 #   make clean   remove what these commands made (runs/ stays)
@@ -15,7 +16,7 @@ ARGS   ?=
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint suites bench docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.c fastpath/*.h)
@@ -34,6 +35,9 @@ lint: $(DEV)
 	@"$(BIN)/mypy" --no-error-summary
 	@"$(BIN)/lint-imports" --no-logo
 	@echo "lint: clean"
+
+suites: $(RUN)
+	@"$(BIN)/ramprig" run suite:services --out runs/services $(ARGS)
 
 bench: $(DEV)
 	@"$(BIN)/python" -m benchmarks $(ARGS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from emulator.wire import Action, Conversation, Device, Instant, Reach, Send
+from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +84,10 @@ class Tap:
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """As the device, overheard."""
-        return _Overheard(self._device.converse(port, peer, now), self._id, self._kind, port, self._traffic)
+        inner = self._device.converse(port, peer, now)
+        if isinstance(inner, Speaker):
+            return _OverheardSpeaker(inner, inner, self._id, self._kind, port, self._traffic)
+        return _Overheard(inner, self._id, self._kind, port, self._traffic)
 
 
 class _Overheard:
@@ -100,7 +103,13 @@ class _Overheard:
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         self._traffic.request(now, self._id, self._kind, self._port, data)
-        actions = self._inner.received(data, now)
+        return self._said(self._inner.received(data, now), now)
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return self._said(self._inner.ended(now), now)
+
+    def _said(self, actions: Sequence[Action], now: Instant) -> Sequence[Action]:
+        self.idle_timeout_ns = self._inner.idle_timeout_ns
         at = now
         for action in actions:
             at += action.delay_ns
@@ -108,5 +117,21 @@ class _Overheard:
                 self._traffic.reply(at, self._id, self._port, action.data)
         return actions
 
-    def ended(self, now: Instant) -> Sequence[Action]:
-        return self._inner.ended(now)
+
+class _OverheardSpeaker(_Overheard):
+    """A conversation that speaks unasked, overheard."""
+
+    __slots__ = ("_speaker",)
+
+    def __init__(
+        self, inner: Conversation, speaker: Speaker, name: str, kind: str, port: int, traffic: Traffic
+    ) -> None:
+        super().__init__(inner, name, kind, port, traffic)
+        self._speaker = speaker
+
+    @property
+    def wake_ns(self) -> Instant | None:
+        return self._speaker.wake_ns
+
+    def woken(self, now: Instant) -> Sequence[Action]:
+        return self._said(self._speaker.woken(now), now)

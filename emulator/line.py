@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from emulator.clock import Clock
-from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send
+from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
@@ -44,7 +44,7 @@ class Line(asyncio.Protocol):
 
     __slots__ = (
         "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
-        "_over", "_paused", "_queue", "_queued_bytes", "_timer", "_transport",
+        "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +58,7 @@ class Line(asyncio.Protocol):
     ) -> None:
         self._clock = clock
         self._conversation = conversation
+        self._speaker = conversation if isinstance(conversation, Speaker) else None
         self._heard = heard
         self._defect = defect
         self._over = over
@@ -68,6 +69,7 @@ class Line(asyncio.Protocol):
         self._last_ns = clock.now()
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._wake: asyncio.TimerHandle | None = None
         self._choked = self._paused = self._ended = self._done = False
 
     # --- what the transport says ------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ class Line(asyncio.Protocol):
         self._heard(now)
         try:
             self._take(self._conversation.received(data, now), now)
+            self._watch_wake()
         except Exception:
             _logger.exception(_DEFECT, type(self._conversation).__qualname__)
             self._fail()
@@ -141,6 +144,21 @@ class Line(asyncio.Protocol):
         if self._queued_bytes > OUTPUT_LIMIT_BYTES:
             self._throttle()
 
+    def _watch_wake(self) -> None:
+        speaker = self._speaker
+        if speaker is not None and self._wake is None and not self._done and speaker.wake_ns is not None:
+            self._wake = self._clock.call_at(speaker.wake_ns, self._woken, speaker)
+
+    def _woken(self, speaker: Speaker) -> None:
+        self._wake = None
+        now = self._clock.now()
+        try:
+            self._take(speaker.woken(now), now)
+            self._watch_wake()
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
+
     def _next(self) -> None:
         """The first waiting action is due; those right behind it, without a delay of their own, are too."""
         queue = self._queue
@@ -191,7 +209,7 @@ class Line(asyncio.Protocol):
     def _stop(self) -> None:
         self._done = True
         self._queue.clear()
-        for timer in (self._timer, self._idle):
+        for timer in (self._timer, self._idle, self._wake):
             if timer is not None:
                 timer.cancel()
 

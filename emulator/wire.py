@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,20 @@ class Conversation(Protocol):
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """The peer closed its side; what is still to be sent."""
+        ...
+
+
+@runtime_checkable
+class Speaker(Protocol):
+    """What a conversation also offers when it speaks unasked, as a pool does with a new job."""
+
+    @property
+    def wake_ns(self) -> Instant | None:
+        """When it next has something to say; None when it has not."""
+        ...
+
+    def woken(self, now: Instant) -> Sequence[Action]:
+        """`wake_ns` has come: what it says."""
         ...
 
 
