@@ -1,0 +1,323 @@
+"""The reference controller: watches frequency and dispatch, sheds miners in time, returns them in stages.
+
+It owns the polling, the choice of units and the insistence until a device confirms; what to hold is decided in
+`decision.py`, how a product is spoken to stands in `drivers.py`. It knows nothing of the bench: run it beside any site
+that has an inventory file, `python -m firmware_mocks.controllers.reference --config ctl.toml --inventory site.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+from firmware_mocks.controllers import drivers
+from firmware_mocks.controllers.decision import Decider, Roster, Seen
+from firmware_mocks.controllers.drivers import DeviceError
+from firmware_mocks.controllers.hands import MinerHand, Outlet, PduHand
+from firmware_mocks.controllers.settings import ConfigError, Settings, Way, load
+
+log = logging.getLogger(__name__)
+
+_BELIEVABLE = (0.8, 1.2)
+"""Share of nominal within which a frequency is believed, an estimate: meters read 0.0 while they measure nothing."""
+
+
+class Controller:
+    """Pollers, the decision, and the hands that carry it out. Made and run inside a running event loop."""
+
+    def __init__(self, inventory: Mapping[str, Any], settings: Settings, ready: Callable[[], None]) -> None:
+        self._settings, self._ready = settings, ready
+        site, poll, retry = inventory["site"], settings.poll, settings.retry
+        self._nominal_hz = float(site["nominal_hz"])
+        self._decider = Decider(settings, _sold_w(inventory, settings), float(site["nominal_w"]))
+        meter = _poi_meter(inventory)
+        self._meter = drivers.METERS[meter["product"]](meter["address"], meter["port"], meter["unit"], poll.timeout_s)
+        self._dispatch: drivers.DispatchBlock | None = None
+        if (entry := _dispatch_signal(inventory)) is not None:
+            product = drivers.SIGNALS[entry["product"]]
+            self._dispatch = product(entry["address"], entry["port"], entry["unit"], poll.timeout_s)
+
+        self._http = drivers.http_client(retry.firmware_timeout_s, retry.request_timeout_s)
+        self._gate = asyncio.Semaphore(retry.concurrency)
+        self._miners = {entry["id"]: self._miner(entry) for entry in inventory["miners"]}
+        by_contactor = "contactor" in settings.paths.allowed
+        self._pdus = [self._pdu(entry) for entry in inventory["pdus"]] if by_contactor else []
+        self._outlets = Roster(outlet for pdu in self._pdus for outlet in pdu.outlets)
+        self._sleepers = Roster(self._miners.values())
+        self._frequency_way = settings.paths.for_deadline(settings.frequency.full_within_s)
+        self._dispatch_way = settings.paths.for_deadline(settings.dispatch.full_within_s)
+
+        self._metered: drivers.Reading | None = None
+        self._dispatched: drivers.DispatchReading | None = None
+        self._meter_answered, self._dispatch_answered = asyncio.Event(), asyncio.Event()
+        self._asked_w: dict[Way, float] = {"contactor": 0.0, "firmware": 0.0}
+
+    def _miner(self, entry: Mapping[str, Any]) -> MinerHand:
+        driver = self._miner_driver(entry) if "firmware" in self._settings.paths.allowed else None
+        sleep_w = self._settings.paths.sleep_w
+        return MinerHand(entry, sleep_w, driver, self._gate, self._settings.retry, self._replace_sleeper)
+
+    def _miner_driver(self, entry: Mapping[str, Any]) -> drivers.Miner | None:
+        return drivers.miner(entry, self._http, self._settings.retry.request_timeout_s)
+
+    def _pdu_driver(self, entry: Mapping[str, Any]) -> drivers.Pdu:
+        product = drivers.PDUS[entry["product"]]
+        return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+
+    def _pdu(self, entry: Mapping[str, Any]) -> PduHand:
+        pdu = PduHand(self._pdu_driver(entry), self._settings.retry, self._replace_outlets)
+        for outlet in entry["outlets"]:
+            pdu.outlets.append(Outlet(pdu, outlet["index"], [self._miners[miner] for miner in outlet["miners"]]))
+        return pdu
+
+    # ---- watching -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch and act until cancelled. Load then stays as it is: it is off for a reason, and ending is no recall."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch_meter(), name="watch meter")
+                if self._dispatch is not None:
+                    tasks.create_task(self._watch_dispatch(self._dispatch), name="watch dispatch")
+                tasks.create_task(self._watch_pdus(), name="watch pdus")
+        finally:
+            hands: list[PduHand | MinerHand] = [*self._pdus, *self._miners.values()]
+            await asyncio.gather(*(hand.close() for hand in hands))
+            self._meter.close()
+            if self._dispatch is not None:
+                self._dispatch.close()
+            await self._http.aclose()
+
+    async def _watch_meter(self) -> None:
+        async for _ in _every(self._settings.poll.meter_s):
+            try:
+                self._metered = await self._meter.read()
+            except DeviceError as error:
+                if self._metered is not None:
+                    log.warning("meter is silent, holding as it is: %s", error)
+                self._metered = None
+                continue
+            self._meter_answered.set()
+            self._act(asyncio.get_running_loop().time())
+
+    async def _watch_dispatch(self, block: drivers.DispatchBlock) -> None:
+        """A block that falls silent leaves its last word in force."""
+        silent = False
+        async for _ in _every(self._settings.poll.dispatch_s):
+            try:
+                self._dispatched, silent = await block.read(), False
+            except DeviceError as error:
+                if not silent:
+                    log.warning("dispatch is silent, its last word holds: %s", error)
+                silent = True
+                continue
+            self._dispatch_answered.set()
+            self._act(asyncio.get_running_loop().time())
+
+    async def _watch_pdus(self) -> None:
+        """Connect to all at once, say ready when meter and dispatch have answered too, then go round one by one."""
+        await asyncio.gather(*(pdu.refresh() for pdu in self._pdus))
+        await self._meter_answered.wait()
+        if self._dispatch is not None:
+            await self._dispatch_answered.wait()
+        self._ready()
+        while self._pdus:
+            for pdu in self._pdus:
+                await asyncio.sleep(self._settings.poll.pdu_s / len(self._pdus))
+                await pdu.refresh()
+
+    # ---- acting ---------------------------------------------------------------------------------------------------
+
+    def _act(self, now_s: float) -> None:
+        metered, dispatched = self._metered, self._dispatched
+        seen = Seen(
+            now_s,
+            frequency_hz=self._believed(metered.frequency_hz) if metered else None,
+            power_w=metered.power_w if metered else None,
+            setpoint_w=dispatched.setpoint_w if dispatched else None,
+            recall=dispatched.recall if dispatched else None,
+        )
+        want = self._decider.step(seen)
+        asked_w: dict[Way, float] = {"contactor": 0.0, "firmware": 0.0}
+        asked_w[self._frequency_way] += want.frequency_w
+        asked_w[self._dispatch_way] += want.dispatch_w
+        if asked_w != self._asked_w:
+            deeper = sum(asked_w.values()) > sum(self._asked_w.values())
+            level = logging.INFO if deeper or not any(asked_w.values()) else logging.DEBUG
+            log.log(level, "%s: hold %.0f W by contactor, %.0f W by firmware", seen, *asked_w.values())
+            self._asked_w = asked_w
+            self._hold()
+
+    def _believed(self, frequency_hz: float) -> float | None:
+        low, high = (share * self._nominal_hz for share in _BELIEVABLE)
+        return frequency_hz if low <= frequency_hz <= high else None
+
+    def _hold(self) -> None:
+        """Choose units for what is asked; what contactors cannot make up, firmware does."""
+        off, on, missing_w = self._outlets.hold(self._asked_w["contactor"])
+        self._switch(off, on)
+        sleep, wake, missing_w = self._sleepers.hold(self._asked_w["firmware"] + missing_w)
+        self._switch(sleep, wake)
+        if missing_w > 0.0 and (off or sleep):
+            log.error("nothing is left to shed for %.1f kW", missing_w / 1e3)
+
+    def _switch(self, off: Sequence[Outlet | MinerHand], on: Sequence[Outlet | MinerHand]) -> None:
+        """The one place from which all commands leave; nothing here waits, each device has a hand of its own."""
+        for unit in off:
+            unit.shed()
+        for unit in on:
+            unit.restore()
+
+    def _replace_outlets(self, pdu: PduHand) -> None:
+        """A PDU does not obey: others are shed in its place, and it is asked to be closed for when it wakes up."""
+        dropped = [outlet for outlet in pdu.outlets if self._outlets.drop(outlet)]
+        self._switch([], dropped)
+        if dropped:
+            self._hold()
+
+    def _replace_sleeper(self, miner: MinerHand) -> None:
+        if self._sleepers.drop(miner):
+            self._switch([], [miner])
+            self._hold()
+
+
+async def _every(interval_s: float) -> AsyncIterator[None]:
+    """Ticks `interval_s` apart on an absolute grid; those that have been missed are left out."""
+    loop = asyncio.get_running_loop()
+    due_s = loop.time()
+    while True:
+        yield
+        due_s = max(due_s + interval_s, loop.time())
+        await asyncio.sleep(due_s - loop.time())
+
+
+# ---- starting -----------------------------------------------------------------------------------------------------
+
+
+def _poi_meter(inventory: Mapping[str, Any]) -> Mapping[str, Any]:
+    meters: list[Mapping[str, Any]] = [m for m in inventory["meters"] if m["measures"] == "poi"]
+    if not meters:
+        raise ConfigError('inventory: meters: none has "measures": "poi"; the meter of the site connection is needed')
+    return meters[0]
+
+
+def _dispatch_signal(inventory: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((signal for signal in inventory["signals"] if signal["kind"] == "dispatch"), None)
+
+
+def _sold_w(inventory: Mapping[str, Any], settings: Settings) -> float:
+    power_w = settings.commitment.power_w
+    return float(inventory["site"]["commitment_w"]) if power_w is None else power_w
+
+
+def check(inventory: Mapping[str, Any], settings: Settings) -> None:
+    """Whether the settings fit the site. Raises ConfigError."""
+    try:
+        nominal_hz = float(inventory["site"]["nominal_hz"])
+        sold_w, dispatch = _sold_w(inventory, settings), _dispatch_signal(inventory)
+        _known(_poi_meter(inventory), drivers.METERS)
+        if dispatch is not None:
+            _known(dispatch, drivers.SIGNALS)
+        for pdu in inventory["pdus"] if "contactor" in settings.paths.allowed else ():
+            _known(pdu, drivers.PDUS)
+    except KeyError as error:
+        raise ConfigError(f"inventory: key {error} is missing; docs/reference/inventory.md lists them all") from None
+    if sold_w <= 0.0:
+        raise ConfigError("inventory: site.commitment_w = 0: nothing is sold; set commitment.power_w in the config")
+    if settings.frequency.follow:
+        for key, hz in (("frequency.trip_hz", settings.frequency.trip_hz), ("return.above_hz", settings.back.above_hz)):
+            if not 0.9 * nominal_hz < hz <= nominal_hz:
+                raise ConfigError(f"config: {key} = {hz}: does not fit a {nominal_hz:g} Hz site; set it for this grid")
+        if settings.back.on == "recall" and dispatch is None:
+            raise ConfigError(
+                'config: return.on = "recall": the site has no dispatch signal to do so; write "frequency" or add one'
+            )
+
+
+def _known(entry: Mapping[str, Any], products: Mapping[str, object]) -> None:
+    if (product := entry["product"]) not in products:
+        names = ", ".join(products)
+        raise ConfigError(f"inventory: {entry['id']}: no driver for product {product!r}; there is one for {names}")
+
+
+Config: TypeAlias = Settings | Mapping[str, Any] | str | Path | None
+"""Ready settings, a table of those that differ from the defaults, or the path of a TOML file with them."""
+
+
+def controller(
+    inventory: Mapping[str, Any],
+    config: Config = None,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    kind: type[Controller] = Controller,
+) -> Coroutine[Any, Any, None]:
+    """The controller as a coroutine for any event loop. `ready` is called once, after every poller's first good answer.
+
+    Raises ConfigError, at once and not in the coroutine, when settings or inventory cannot be used.
+    """
+    settings = load(config)
+    check(inventory, settings)
+
+    async def run() -> None:
+        await kind(inventory, settings, ready).run()
+
+    return run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or Ctrl-C. Returns 0 then, 2 when config or inventory cannot be used."""
+    parser = argparse.ArgumentParser(prog="reference", description="Reference controller for a flexible mining site.")
+    parser.add_argument("--config", help="TOML file with the settings that differ from reference.toml")
+    parser.add_argument("--inventory", default=os.environ.get("RAMPRIG_INVENTORY"), help="default: $RAMPRIG_INVENTORY")
+    parser.add_argument("--verbose", action="store_true", help="log decisions to stderr, not only trouble")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    for chatty in ("pymodbus", "pymodbus.logging", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    try:
+        inventory = _read_inventory(options.inventory)
+        running = controller(inventory, options.config, ready=lambda: _say(sys.stdout, "ready"))
+    except ConfigError as error:
+        _say(sys.stderr, f"reference: {error}")
+        return 2
+    asyncio.run(_until_told(running))  # noqa: TID251 - a program of its own starts its own loop
+    return 0
+
+
+def _read_inventory(path: str | None) -> Mapping[str, Any]:
+    if not path:
+        raise ConfigError("RAMPRIG_INVENTORY is not set; name the site's inventory file there or with --inventory")
+    try:
+        inventory = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(inventory, dict):
+        raise ConfigError(f"{path}: is no JSON object; docs/reference/inventory.md describes the file")
+    return inventory
+
+
+def _say(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
+
+
+async def _until_told(running: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(running)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("told to stop; relays and miners stay as they are")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
