@@ -191,48 +191,55 @@ class Fleet:
 
     def _enter(self, rows: Rows, steps: NDArray[np.int64], at: NDArray[np.int64]) -> None:
         """Begin a step in each row at its own instant: close the running segment, append the next one."""
-        if not rows.size:
-            return
+        while rows.size:
+            mine = steps == steps[0]
+            if mine.all():
+                self._begin(rows, int(steps[0]), at)
+                break
+            self._begin(rows[mine], int(steps[0]), at[mine])
+            rows, steps, at = rows[~mine], steps[~mine], at[~mine]
+        self._soonest = int(self._next_ns.min())
+
+    def _begin(self, rows: Rows, index: int, at: NDArray[np.int64]) -> None:
+        step = self._steps[index]
         entries = self.log.latest[rows]
         old_phase = self.log.column("phase")[entries]
         power = self.log.evaluate(entries, at, "w")
         hashing = self.log.evaluate(entries, at, "ths")
-        joules, work = self.log.total(entries, at, "w"), self.log.total(entries, at, "ths")
-
-        share, watts, shape = self._t_share[steps], self._t_watts[steps], self._t_shape[steps]
-        goal_w = np.where(np.isnan(watts), self._sleep_w[rows], watts)
-        goal_w = np.where(np.isnan(share), goal_w, share * self._setpoint_w(rows))
-        goal_ths = self._t_hash[steps] * self._setpoint_ths(rows)
-        duration = self._durations(rows, steps)
-        hold, linear, decay = shape == Shape.HOLD, shape == Shape.LINEAR, shape == Shape.EXPONENTIAL
-        per_s = np.where(linear, 1e9 / np.where(linear, duration, 1), 0.0)
-        tau = self._t_tau[steps]
-        phase = self._t_phase[steps]
+        duration = self._durations(rows, step)
+        goal_w, goal_ths = self._goal_w(rows, step), step.hash_share * self._setpoint_ths(rows)
+        ramps = step.shape in (Shape.HOLD, Shape.LINEAR)
+        decays = step.shape is Shape.EXPONENTIAL
+        per_s = 1e9 / duration if step.shape is Shape.LINEAR else 0.0
         self.log.append(
-            rows, t0_ns=at,
-            base_w=np.where(hold | linear, power, goal_w), slope_w=(goal_w - power) * per_s,
-            amp_w=np.where(decay, power - goal_w, 0.0), tau_s=tau,
-            base_ths=np.where(hold | linear, hashing, goal_ths), slope_ths=(goal_ths - hashing) * per_s,
-            amp_ths=np.where(decay, hashing - goal_ths, 0.0), joules=joules, work=work, phase=phase,
+            rows, t0_ns=at, tau_s=step.tau_s, phase=step.phase,
+            base_w=power if ramps else goal_w, slope_w=(goal_w - power) * per_s if ramps else 0.0,
+            amp_w=power - goal_w if decays else 0.0, joules=self.log.total(entries, at, "w"),
+            base_ths=hashing if ramps else goal_ths, slope_ths=(goal_ths - hashing) * per_s if ramps else 0.0,
+            amp_ths=hashing - goal_ths if decays else 0.0, work=self.log.total(entries, at, "ths"),
         )  # fmt: skip
-        begins = (phase == Phase.HASHING) & (old_phase != Phase.HASHING) & (old_phase != Phase.RETUNE)
-        self.mining_since[rows[begins]] = at[begins]
-        rests = (phase != Phase.HASHING) & (phase != Phase.RETUNE) & (phase != Phase.STOPPING)
-        self.mining_since[rows[rests]] = NONE
-        self._step[rows] = steps
-        self._next_ns[rows] = np.where(duration == NEVER, NEVER, at + np.where(duration == NEVER, 0, duration))
-        self._soonest = int(self._next_ns.min())
+        if step.phase is Phase.HASHING:
+            begins = (old_phase != Phase.HASHING) & (old_phase != Phase.RETUNE)
+            self.mining_since[rows[begins]] = at[begins]
+        elif step.phase not in (Phase.RETUNE, Phase.STOPPING):
+            self.mining_since[rows] = NONE
+        self._step[rows] = index
+        self._next_ns[rows] = NEVER if step.duration_ns is None else at + duration
 
-    def _durations(self, rows: Rows, steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        mean, spread = self._t_duration[steps], self._t_spread[steps]
-        drawn = mean.copy()
-        vary = np.flatnonzero((spread > 0.0) & (mean != NEVER))
-        if vary.size:
-            of = rows[vary]
-            index = of.astype(np.uint64) * np.uint64(1 << 24) + self._draws[of]
-            self._draws[of] += np.uint64(1)
-            factor = np.maximum(0.2, 1.0 + spread[vary] * (self._seed / "duration").normals_at(index))
-            drawn[vary] = np.rint(mean[vary] * factor).astype(np.int64)
+    def _goal_w(self, rows: Rows, step: Step) -> Floats:
+        if step.power_share is not None:
+            return step.power_share * self._setpoint_w(rows)
+        return self._sleep_w[rows] if step.power_w is None else np.full(rows.size, step.power_w)
+
+    def _durations(self, rows: Rows, step: Step) -> NDArray[np.int64]:
+        """How long the step lasts in each row this time; meaningless for a step without an end."""
+        mean_ns = step.duration_ns or 0
+        if step.spread == 0.0 or mean_ns == 0:
+            return np.full(rows.size, mean_ns, dtype=np.int64)
+        index = rows.astype(np.uint64) * np.uint64(1 << 24) + self._draws[rows]
+        self._draws[rows] += np.uint64(1)
+        factor = np.maximum(0.2, 1.0 + step.spread * (self._seed / "duration").normals_at(index))
+        drawn: NDArray[np.int64] = np.rint(mean_ns * factor).astype(np.int64)
         return drawn
 
     # ---- reading --------------------------------------------------------------------------------------------------
@@ -264,10 +271,10 @@ class Fleet:
         chosen = np.arange(len(self), dtype=np.int64)[rows]
         return self.log.entries_at(chosen, at)
 
-    # ---- tables ---------------------------------------------------------------------------------------------------
+    # ---- scripts --------------------------------------------------------------------------------------------------
 
     def _script_table(self, specs: Sequence[MinerSpec]) -> None:
-        """Lay all steps of all scripts out as arrays; step 0 is `off`, a script's steps are consecutive."""
+        """Lay all steps of all scripts in one row; step 0 is `off`, a script's steps are consecutive."""
         families = {spec.family.id: spec.family for spec in specs}
         self._family_ids = list(families)
         codes = {name: code for code, name in enumerate(self._family_ids)}
@@ -279,15 +286,7 @@ class Fleet:
             for script in family.scripts.values():
                 self._script_start[codes[family.id], script.name] = (len(steps), script)
                 steps.extend(script.steps)
-        nan = float("nan")
-        self._t_phase = np.array([s.phase for s in steps], dtype=np.int8)
-        self._t_duration = np.array([NEVER if s.duration_ns is None else s.duration_ns for s in steps], dtype=np.int64)
-        self._t_spread = np.array([s.spread for s in steps])
-        self._t_watts = np.array([nan if s.power_w is None else s.power_w for s in steps])
-        self._t_share = np.array([nan if s.power_share is None else s.power_share for s in steps])
-        self._t_shape = np.array([s.shape for s in steps], dtype=np.int8)
-        self._t_tau = np.array([s.tau_s for s in steps])
-        self._t_hash = np.array([s.hash_share for s in steps])
+        self._steps = tuple(steps)
 
     def _setpoint_w(self, rows: Rows) -> Floats:
         watts: Floats = self.nominal_w[rows] * self._power_gain[rows] * self.setpoint[rows]
