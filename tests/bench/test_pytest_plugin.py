@@ -17,84 +17,17 @@ from bench import pytest_bench as _pytest_bench
 from bench import pytest_plugin
 from bench import session as _session
 from firmware_mocks.controllers import reference as _reference
+from tests.bench.four import NOBODY, PASSES, TOO_SLOW, lay_out
 
 LOADED = (_parquet, _pytest_bench, _session, _reference)
 
 pytest_plugins = ["pytester"]
 
-RIG = """
-schema = 1
-name = "four"
-commitment = "10 kW"
-network = { subnet = "127.44.0.0/16" }
-analyser = { rate = "200 Hz" }
-[[feeder]]
-id = "f"
-pdu = { product = "netio_powerpdu_4ps", count = 1 }
-[[feeder.miners]]
-model = "S21"
-firmware = "luxos"
-count = 4
-"""
-PROFILE = """
-schema = 1
-title = "A step below 59.85 Hz for 12 s"
-nominal_frequency = "60 Hz"
-duration = "30 s"
-source = { text = "ours", grade = "D" }
-[channel.frequency]
-points = [["0 s", "60 Hz"], ["10 s", "60 Hz"], ["10 s", "59.8 Hz"], ["22 s", "59.8 Hz"], ["22 s", "60 Hz"]]
-[channel.recall]
-points = [["0 s", 0], ["22 s", 1]]
-[[event]]
-id = "deployment"
-kind = "deployment"
-start = "10 s"
-stop = "22 s"
-"""
-REFERENCE = """
-[sut]
-kind = "python"
-factory = "firmware_mocks.controllers.reference:controller"
-config = { commitment = { power_w = 9000.0 }, paths = { allowed = ["%s"] } }
-"""
-CASE = """
-schema = 1
-id = "%s"
-rig = "four.toml"
-profile = "step.toml"
-services = ["ffr.toml"]
-lead_in = "8 s"
-"""
-SERVICE = """
-schema = 1
-title = "Off within {deadline}"
-market = "none"
-summary = "a service of one check"
-events = ["deployment"]
-clock = { starts = "frequency", level = "trigger", release = "recall" }
-figure.trigger = { value = 59.85, unit = "Hz", grade = "D", source = "ours" }
-figure.deadline = { value = 500, unit = "ms", grade = "D", source = "ours" }
-figure.low = { value = 90, unit = "%", grade = "D", source = "ours" }
-figure.arrival = { value = 5, unit = "s", grade = "D", source = "ours", method = true }
-[[check]]
-id = "reach"
-title = "Full delivery"
-sentence = "{low} within {deadline}"
-formula = "reach"
-with = { low = "low", deadline = "deadline", for_good = "arrival" }
-limit = { high = "deadline" }
-"""
-PASSES = CASE % "passes" + REFERENCE % "contactor"
-TOO_SLOW = CASE % "too-slow" + REFERENCE % "firmware"
-NOBODY = CASE % "nobody" + '[sut]\nkind = "null"\n'
-
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A folder with a rig, a profile and a service."""
-    for name, text in (("four.toml", RIG), ("step.toml", PROFILE), ("ffr.toml", SERVICE)):
-        (pytester.path / name).write_text(text, encoding="utf-8")
+    lay_out(pytester.path)
     return pytester
 
 

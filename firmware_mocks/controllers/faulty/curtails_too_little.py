@@ -1,7 +1,7 @@
 """Aims at 70 % of what was sold and never looks at the meter.
 
-Breaks every demand for an amount: static FCR-D R1 and R2 (86 % after 7.5 s), 95 % in the ERCOT services, 100 % in Nordic
-FFR. Reacts in time, so a bench that only measures reaction lets it through.
+Breaks every demand for an amount: static FCR-D R1 and R2 (86 % after 7.5 s), 95 % in the ERCOT services, 100 % in
+Nordic FFR. Reacts in time, so a bench that only measures reaction lets it through.
 """
 
 from __future__ import annotations
