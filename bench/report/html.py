@@ -118,7 +118,7 @@ def _page(place: int, case: CaseVerdict, facts: RunFacts | None) -> CasePage:
     plot = None if facts is None else build(case, facts)
     no_plot = ""
     if facts is None:
-        no_plot = "The run has no recording that can be read, so there is nothing to draw."
+        no_plot = "This page has no recording of the run; where one was made, the run's own report has the plot."
     elif plot is None:
         no_plot = "The recording holds no sample of the site's power, so there is nothing to draw."
     return CasePage(

@@ -148,6 +148,15 @@ def test_the_fixture_plays_measures_and_judges(project: pytest.Pytester) -> None
     assert junit(project)["test_beyond_the_recording"].find("error") is not None
 
 
+def test_a_run_with_evidence_can_be_played_again(project: pytest.Pytester) -> None:
+    cases(project, c='expect = "FAIL"\n' + TOO_SLOW)
+    project.makepyfile(
+        test_it="def test_it(bench):\n    bench.play('c.case.toml')\n    bench.observe('table', {'a': 1})\n"
+    )
+    for _ in range(2):
+        run(project, "test_it.py").assert_outcomes(passed=1)
+
+
 def test_markers_say_what_is_played(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="""

@@ -98,7 +98,7 @@ def test_a_suite_has_an_index_that_leads_to_each_case(run: RunFacts, suite: Verd
     assert links == ["#case-1", "#case-2", "#case-3", "#case-4"]
     assert {link[1:] for link in links if link} <= anchors
     assert page.count("figure") == 2
-    assert page.text.count("The run has no recording that can be read") == 2
+    assert page.text.count("This page has no recording of the run") == 2
     assert "declared to end as FAIL, and did" in page.text
 
 
