@@ -153,10 +153,7 @@ class LuxReadings(Readings):
     @property
     def slots(self) -> list[dict[str, Any]]:
         """The four board connectors; an empty one has zeros."""
-        none: Any = "0-0-0-0"
-        empty = dict.fromkeys(("pic_text", "pcb_text", "chip_text"), none) | {"chips": 0, "hw": 0, "mhz": 0}
-        empty |= {"marks": "", "rate_text": "0"}
-        return self.board_list + [empty | {"n": n} for n in range(self.model.boards + 1, 5)]
+        return self.four_slots("0")
 
     @property
     def dev_list(self) -> list[dict[str, Any]]:

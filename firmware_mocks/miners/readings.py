@@ -309,6 +309,13 @@ class Readings:
     def _air_and_board_c(self) -> tuple[float, float]:
         return self.unit.inlet_c(self.now), self.unit.temperature_c(self.now)
 
+    def four_slots(self, empty_rate: str) -> list[dict[str, Any]]:
+        """The four board connectors; an empty one has zeros and the rate that the firmware writes there."""
+        none: Any = "0-0-0-0"
+        empty = dict.fromkeys(("pic_text", "pcb_text", "chip_text"), none) | {"chips": 0, "hw": 0, "mhz": 0}
+        empty |= {"marks": "", "rate_text": empty_rate}
+        return self.board_list + [empty | {"n": n} for n in range(self.model.boards + 1, 5)]
+
     @cached_property
     def board_list(self) -> list[dict[str, Any]]:
         """One row a hash board. Reported temperatures are the sensor's plus a constant while the chips work."""
