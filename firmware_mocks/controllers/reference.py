@@ -120,7 +120,8 @@ class Controller:
                 silent = True
                 continue
             self._dispatch_answered.set()
-            self._act(asyncio.get_running_loop().time())
+            if self._metered is None:  # else the next reading of the meter acts: an old one would prove nothing
+                self._act(asyncio.get_running_loop().time())
 
     async def _watch_pdus(self) -> None:
         """Connect to all at once, say ready when meter and dispatch have answered too, then go round one by one."""
