@@ -7,6 +7,7 @@ frames; what the bytes mean is the device's business.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker
@@ -56,7 +57,8 @@ class Traffic:
         import pyarrow.parquet as pq
 
         names = ("t_ns", "device", "port", "direction", "bytes")
-        columns = zip(*self.frames, strict=True) if self.frames else ([],) * len(names)
+        frames = sorted(self.frames, key=itemgetter(0))  # a reply was taken down when it was made, not when it left
+        columns = zip(*frames, strict=True) if frames else ([],) * len(names)
         pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), file, compression="zstd")
 
     def _keep(self, now: Instant, device: str, port: int, direction: str, data: bytes) -> None:
@@ -91,7 +93,7 @@ class Tap:
 
 
 class _Overheard:
-    __slots__ = ("_id", "_inner", "_kind", "_port", "_traffic", "idle_timeout_ns")
+    __slots__ = ("_due_ns", "_id", "_inner", "_kind", "_port", "_traffic", "idle_timeout_ns")
 
     def __init__(self, inner: Conversation, name: str, kind: str, port: int, traffic: Traffic) -> None:
         self.idle_timeout_ns = inner.idle_timeout_ns
@@ -100,6 +102,8 @@ class _Overheard:
         self._kind = kind
         self._port = port
         self._traffic = traffic
+        self._due_ns: Instant = 0
+        """When the last action is carried out; the next one waits for it."""
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         self._traffic.request(now, self._id, self._kind, self._port, data)
@@ -110,11 +114,11 @@ class _Overheard:
 
     def _said(self, actions: Sequence[Action], now: Instant) -> Sequence[Action]:
         self.idle_timeout_ns = self._inner.idle_timeout_ns
-        at = now
+        self._due_ns = max(self._due_ns, now)
         for action in actions:
-            at += action.delay_ns
+            self._due_ns += action.delay_ns
             if isinstance(action, Send):
-                self._traffic.reply(at, self._id, self._port, action.data)
+                self._traffic.reply(self._due_ns, self._id, self._port, action.data)
         return actions
 
 
