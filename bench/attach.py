@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bench.config import ConfigError, DurationNs, Table, did_you_mean
 from bench.inventory import Port
+from bench.watchdog import PATIENCE_NS
 from emulator.clock import Clock
 from emulator.wire import SECOND, Instant
 
@@ -132,6 +133,8 @@ class Context:
     """Where evidence goes: `sut/` of the run folder."""
     first_contact: Callable[[], Awaitable[object]]
     """Returns an awaitable that is done once the controller has sent a first request to any device of the rig."""
+    patience_ns: Instant = PATIENCE_NS
+    """Real time that a controller in the bench's own loop may run without giving way to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A controller as a coroutine in the bench's own loop, in virtual or real time.
 
-Owns how its factory is found, its log is kept, and how it ends; the interface is `attach.py`'s. Tasks it leaves behind
-end with the loop of the run.
+Owns how its factory is found, what it logs and prints is kept, and how it ends; the interface is `attach.py`'s. Tasks
+it leaves behind end with the loop of the run.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import io
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
+from contextvars import copy_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from bench.attach import FIRST_REQUEST, GRACE_NS, Adapter, Context, PythonSut, Readiness, at, first_sign, path_from
 from bench.config import ConfigError, did_you_mean
+from bench.watchdog import PATIENCE_NS, BlockedError, Watchdog, under_test
 from emulator.clock import Clock
 from emulator.wire import SECOND, Instant
 
-_under_test: ContextVar[bool] = ContextVar("controller_under_test", default=False)
 _OF_THE_BENCH = ("ramprig.", "emulator.", "bench.", "firmware_mocks.miners.")
 _MOST_RECORDS = 20_000
+"""Of the log, and lines of each printed stream; what comes after is counted, not kept."""
 
 Factory = Callable[..., Coroutine[Any, Any, object]]
 
@@ -40,9 +42,12 @@ class PythonAdapter(Adapter):
         super().__init__()
         self._table = table
         self._started = False
+        self._stopping = False
         self._clock: Clock
         self._folder: Path
         self._log: _Log
+        self._prints: contextlib.ExitStack
+        self._watchdog: Watchdog
         self._said_ready: asyncio.Future[None]
         self._contact: asyncio.Future[object]
         self._task: asyncio.Task[None]
@@ -58,6 +63,12 @@ class PythonAdapter(Adapter):
         self._clock = context.clock
         self._folder = context.folder
         self._log = _Log(context.clock, context.folder / "log.txt", self._factory.__module__)
+        self._prints = contextlib.ExitStack()
+        for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
+            kept = self._prints.enter_context(_Printed(context.clock, context.folder / f"{name}.log"))
+            self._prints.enter_context(redirect(kept))
+        self._watchdog = Watchdog(context.patience_ns, self._blocked)
+        self._watchdog.start()
         self._said_ready = context.clock.loop.create_future()
         self._contact = asyncio.ensure_future(context.first_contact())
         self._task = asyncio.create_task(self._guard(context), name="controller under test")
@@ -71,6 +82,7 @@ class PythonAdapter(Adapter):
     async def stop(self) -> None:
         if not self._started:
             return
+        self._stopping = True
         self._contact.cancel()
         if not self._task.done():
             self._task.cancel()
@@ -80,6 +92,8 @@ class PythonAdapter(Adapter):
             if not self._task.done():
                 self.stubborn = f"did not end within {GRACE_NS / SECOND:g} s of being cancelled"
                 await self._put_down()
+        self._watchdog.stop()
+        self._prints.close()
         self._log.close()
 
     async def _put_down(self) -> None:
@@ -94,11 +108,14 @@ class PythonAdapter(Adapter):
 
     async def _guard(self, context: Context) -> None:
         """Run the controller; however it ends, the bench goes on."""
-        _under_test.set(True)
+        under_test.set(True)
         try:
             await self._made(context)
         except asyncio.CancelledError:
-            return  # by stop(); a controller that cancels itself has ended too, and says so below
+            if not self._stopping:
+                self._end(f"controller was cancelled by itself {at(self._clock.now())}")
+        except BlockedError:
+            return  # the watchdog has said so
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - any crash is an outcome
             (self._folder / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
             told = str(error).splitlines()
@@ -116,23 +133,40 @@ class PythonAdapter(Adapter):
         if not self._said_ready.done():
             self._said_ready.set_result(None)
 
+    def _blocked(self, reason: str) -> None:
+        """The watchdog is about to raise in the controller's code, wherever that is: what is left of it ends too."""
+        self._end(f"controller {reason}, {at(self._clock.now())}")
+        self._clock.loop.call_soon(self._task.cancel)
+
     def _end(self, reason: str) -> None:
-        self.exit, self.exited_ns = reason, self._clock.now()
+        if not self.exit:
+            self.exit, self.exited_ns = reason, self._clock.now()
 
 
 def _find_or_break(reference: str, base: Path) -> Factory:
     """The factory; for one that fails on import, a stand-in that fails when played: that is an outcome of the case."""
+    watchdog = Watchdog(PATIENCE_NS)
+    watchdog.start()
     try:
-        return _find(reference, base)
+        # What a module prints on import must not stand among the bench's results, and there is no run folder yet.
+        with contextlib.redirect_stdout(sys.stderr):
+            return copy_context().run(_imported, reference, base)
     except ConfigError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a controller's module does
-        failed = error
+    except (Exception, SystemExit, BlockedError) as error:  # noqa: BLE001 - whatever a controller's module does
+        failed = RuntimeError(f"on import, it {error}") if isinstance(error, BlockedError) else error
+    finally:
+        watchdog.stop()
 
     def broken(_inventory: object, _config: object) -> Coroutine[Any, Any, object]:
         raise failed
 
     return broken
+
+
+def _imported(reference: str, base: Path) -> Factory:
+    under_test.set(True)
+    return _find(reference, base)
 
 
 def _find(reference: str, base: Path) -> Factory:
@@ -169,6 +203,8 @@ def _from_file(path: Path) -> ModuleType:
         raise ConfigError(f"sut.factory: {path} cannot be read as a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # its own modules stand beside it, as for a program that is run
     spec.loader.exec_module(module)
     return module
 
@@ -177,6 +213,41 @@ def _takes_ready(factory: Factory) -> bool:
     with contextlib.suppress(TypeError, ValueError):  # some callables have no signature to read
         return "ready" in inspect.signature(factory).parameters
     return False
+
+
+class _Printed(io.TextIOBase):
+    """What the controller prints to one stream, line by line with bench time; the file is made with the first line."""
+
+    def __init__(self, clock: Clock, path: Path) -> None:
+        super().__init__()
+        self._clock = clock
+        self._path = path
+        self._partial = ""
+        self._lines = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if not self.closed:  # a handler of the controller may outlive its run
+            *lines, self._partial = (self._partial + text).split("\n")
+            self._keep(lines)
+        return len(text)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._keep([self._partial] if self._partial else [])
+            if self._lines > _MOST_RECORDS:
+                self._lines = 0
+                self._keep([f"[ramprig keeps {_MOST_RECORDS} lines; the rest was thrown away]"])
+        super().close()
+
+    def _keep(self, lines: list[str]) -> None:
+        room = max(0, _MOST_RECORDS - self._lines)
+        self._lines += len(lines)
+        if lines[:room]:
+            with self._path.open("a", encoding="utf-8", errors="replace") as file:
+                file.writelines(f"{self._clock.now() / SECOND:14.6f} {line}\n" for line in lines[:room])
 
 
 class _Log(logging.Handler):
@@ -196,7 +267,7 @@ class _Log(logging.Handler):
         self._package.setLevel(logging.INFO)
         self._package.propagate = False
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        self.addFilter(lambda record: _under_test.get() and not record.name.startswith(_OF_THE_BENCH))
+        self.addFilter(lambda record: under_test.get() and not record.name.startswith(_OF_THE_BENCH))
         self._package.addHandler(self)
         logging.getLogger().addHandler(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ async def deaf(_inventory: object, _config: object) -> None:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             continue
+
+
+async def awaits_what_was_cancelled(_inventory: object, _config: object) -> None:
+    task = asyncio.create_task(asyncio.sleep(9))
+    task.cancel()
+    await task
+
+
+async def prints(_inventory: object, _config: object) -> None:
+    print("hello")
+    await asyncio.sleep(2.0)
+    print("half", end="")
+    print(" a line", file=sys.stdout)
+    sys.stderr.write("no newline")
+    await asyncio.Event().wait()
 
 
 def says_ready(inventory: dict[str, Any], config: Any, *, ready: Callable[[], None]) -> Coroutine[Any, Any, None]:
@@ -142,6 +158,51 @@ def test_its_log_is_kept_with_bench_time_and_stays_out_of_the_bench(
     assert line.split(maxsplit=2)[:2] == ["2.000000", "INFO"]
     assert line.endswith("yard with {'trip_hz': 59.7}")
     assert not caplog.records
+
+
+def test_one_that_dies_of_a_cancellation_of_its_own_has_ended(tmp_path: Path) -> None:
+    _, reason = play(table(awaits_what_was_cancelled), tmp_path, a_minute)
+    assert reason == "controller was cancelled by itself at t = 0.0 s"
+
+
+def test_what_it_prints_is_kept_with_bench_time_and_stays_out_of_the_bench(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(table(prints), tmp_path, a_minute)
+    lines = [line.split(maxsplit=1) for line in (tmp_path / "stdout.log").read_text().splitlines()]
+    assert lines == [["0.000000", "hello"], ["2.000000", "half a line"]]
+    assert (tmp_path / "stderr.log").read_text().split() == ["60.000000", "no", "newline"]
+    assert capsys.readouterr() == ("", "")
+    print("heard again")
+    assert capsys.readouterr().out == "heard again\n"
+
+
+def test_one_that_prints_nothing_leaves_no_file(tmp_path: Path) -> None:
+    play(table(waits_for_ever), tmp_path, a_minute)
+    assert not (tmp_path / "stdout.log").exists()
+
+
+def test_a_flood_of_prints_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.attach_python._MOST_RECORDS", 1)
+    play(table(prints), tmp_path, a_minute)
+    text = (tmp_path / "stdout.log").read_text()
+    assert "hello" in text
+    assert "half" not in text
+    assert "[ramprig keeps 1 lines; the rest was thrown away]" in text
+
+
+def test_what_a_module_prints_on_import_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "chatty.py").write_text("print('imported')\nasync def controller(i, c): pass\n")
+    build(PythonSut(kind="python", factory="chatty.py:controller"), tmp_path, "virtual")
+    assert capsys.readouterr() == ("", "imported\n")
+
+
+def test_a_controller_in_several_files_finds_its_own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "helper_of_ctl.py").write_text("async def controller(i, c): pass\n")
+    (tmp_path / "ctl.py").write_text("from helper_of_ctl import controller\n")
+    _, reason = play(PythonSut(kind="python", factory="ctl.py:controller"), tmp_path, a_minute)
+    assert reason == "controller returned at t = 0.0 s"
 
 
 def test_a_module_that_breaks_on_import_is_the_controllers_fault(tmp_path: Path) -> None:
