@@ -1,25 +1,46 @@
 """What a case and a suite file may say: which rig, which profile, which controller, which services, which seeds.
 
-Owns the form of these files; playing a case is `bench/play.py`.
+Owns the form of these files and what the command line may say instead; playing a case is `bench/play.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bench import library
-from bench.attach import SutTable
-from bench.config import ConfigError, Document, DurationNs, PowerW, Table, did_you_mean, read_toml, validate
+from bench.attach import SutTable, from_text
+from bench.config import (
+    ConfigError,
+    Document,
+    DurationNs,
+    PowerW,
+    Table,
+    did_you_mean,
+    positive,
+    read_toml,
+    validate,
+)
 from bench.verdict import Outcome
+from bench.watchdog import PATIENCE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-CaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+_FILES_BESIDE = ("verdict.json", "junit.xml", "report.html", "table.csv")
+"""What stands beside the run folders."""
+
+
+def _folder_name(name: str) -> str:
+    if name in _FILES_BESIDE:
+        raise ValueError(f"{name!r} is the name of a report that stands beside the run folders; choose another")
+    return name
+
+
+CaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$"), AfterValidator(_folder_name)]
 
 
 class CaseTable(Table):
@@ -31,11 +52,13 @@ class CaseTable(Table):
     profile: str
     services: tuple[str, ...] = Field(min_length=1)
     sut: SutTable
-    commitment: PowerW | None = None
-    seeds: tuple[int, ...] = (1,)
+    commitment: Annotated[PowerW, positive] | None = None
+    seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
     time: Literal["virtual", "real"] = "virtual"
     lead_in: DurationNs = 20_000_000_000
     """From the start of the run to the profile's zero: the controller must be ready by then."""
+    patience: Annotated[DurationNs, positive] = PATIENCE_NS
+    """Real time that a controller in the bench's own loop may run without giving way to it."""
     expect: Literal["PASS", "FAIL", "INCONCLUSIVE"] | None = None
     fault: tuple[dict[str, Any], ...] = ()
     """Faults (docs/reference/faults.md); their times count from the profile's zero."""
@@ -75,33 +98,70 @@ class Case:
 def load_cases(reference: str, changes: Mapping[str, Any] | None = None) -> tuple[str, list[Case]]:
     """Title and cases of a case or suite file (`suite:demo`, or a path); `changes` override keys of every case.
 
-    Raises ConfigError.
+    Raises ConfigError with the problems of every case.
     """
-    kind = "case" if reference.startswith("case:") else "suite"
-    path = library.resolve(kind, reference)
+    path = library.resolve("case" if reference.startswith("case:") else "suite", reference)
     raw = read_toml(path)
-    if "case" in raw:
-        suite = validate(raw, SuiteFile, str(path))
-        tables = [{**suite.defaults, **case} for case in suite.case]
-        title = suite.title
-        _check_defaults(suite, path)
-    else:
-        document = {key: value for key, value in raw.items() if key != "schema"}
-        if raw.get("schema") != 1:
-            raise ConfigError(f"{path}: schema: {raw.get('schema')!r} is not 1; write schema = 1 at the top")
-        tables, title = [document], str(raw.get("title", path.stem))
-    cases = []
-    for place, table in enumerate(tables):
-        name = f"{path}" if len(tables) == 1 else f"{path}: case[{place}]"
-        checked = validate({**table, **(changes or {})}, CaseTable, name)
+    cases: list[Case] = []
+    problems: list[str] = []
+    title, tables = _tables(raw, path)
+    for origin, table, model in tables:
+        try:
+            checked = validate({**table, **(changes or {})}, model, origin)
+        except ConfigError as error:
+            problems += error.problems
+            continue
         cases += [Case(checked, seed, path) for seed in checked.seeds]
     ids = [case.id for case in cases]
-    for twice in {name for name in ids if ids.count(name) > 1}:
-        raise ConfigError(f"{path}: case id {twice!r} is used twice; ids name the run folders and must differ")
+    problems += [
+        f"{path}: case id {twice!r} is used twice; ids name the run folders and must differ"
+        for twice in dict.fromkeys(ids)
+        if ids.count(twice) > 1
+    ]
+    if problems:
+        raise ConfigError(*problems)
     return title, cases
 
 
-def _check_defaults(suite: SuiteFile, path: Path) -> None:
+def overrides(
+    rig: str | None = None, sut: str | None = None, time: str | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """What the command line says instead of the file, as `changes` of `load_cases`.
+
+    Paths in it are relative to where the user stands, not to the case file. Raises ConfigError naming the option.
+    """
+    changes: dict[str, Any] = {}
+    if rig is not None:
+        shipped = rig.partition(":")[0] in library.KINDS
+        changes["rig"] = rig if shipped else str(Path(rig).absolute())
+    if sut is not None:
+        changes["sut"] = _sut_here(sut)
+    if time is not None:
+        changes["time"] = time
+    if seed is not None:
+        changes["seeds"] = (seed,)
+    return changes
+
+
+def _sut_here(text: str) -> Mapping[str, Any]:
+    try:
+        table = from_text(text)
+    except ValueError as error:
+        raise ConfigError(f"--sut: {error}") from None
+    assert isinstance(table, dict)  # noqa: S101 every text form gives a table
+    factory = str(table.get("factory", ""))
+    if ".py:" in factory:
+        return {**table, "factory": str(Path(factory).absolute())}
+    return {**table, "cwd": str(Path.cwd())} if table["kind"] == "subprocess" else table
+
+
+def _tables(raw: Mapping[str, Any], path: Path) -> tuple[str, list[tuple[str, dict[str, Any], type[CaseTable]]]]:
+    """Title, and for each case its place for messages, its keys and its model."""
+    if "case" not in raw:
+        return str(raw.get("title", path.stem)), [(str(path), dict(raw), CaseFile)]
+    suite = validate(raw, SuiteFile, str(path))
     for key in suite.defaults:
         if key not in CaseTable.model_fields:
             raise ConfigError(f"{path}: defaults.{key}: unknown key{did_you_mean(key, CaseTable.model_fields)}")
+    merged = [{**suite.defaults, **case} for case in suite.case]
+    return suite.title, [(f"{path}: case[{place}]", table, CaseTable) for place, table in enumerate(merged)]

@@ -49,11 +49,11 @@ def _kind(path: Path) -> str:
 
 
 def _rig(path: Path) -> None:
-    from bench.rig import check_rig
+    from bench.layout import lay_out
     from bench.rig_file import load_rig
 
     file, _ = load_rig(str(path))
-    check_rig(file, str(path))
+    lay_out(file, str(path))
 
 
 def _profile(path: Path) -> None:
@@ -70,12 +70,9 @@ def _service(path: Path) -> None:
 
 def _cases(path: Path) -> None:
     from bench.case_file import load_cases
-    from bench.play import plan
-    from bench.rig import check_rig
+    from bench.play import plan_all
 
-    for case in load_cases(str(path))[1]:
-        what = plan(case)
-        check_rig(what.rig, str(what.rig_path))
+    plan_all(load_cases(str(path))[1])
 
 
 _CHECKS: dict[str, Callable[[Path], None]] = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator import units
@@ -58,6 +58,31 @@ RatePerS = Annotated[float, quantity("1/s")]
 HashRateThs = Annotated[float, quantity("TH/s")]
 TemperatureC = Annotated[float, quantity("degC")]
 PriceUsdMwh = Annotated[float, quantity("USD/MWh")]
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than zero")
+    return value
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise ValueError("cannot be negative")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(f"{value:.6g} is out of range; write a share from 0 % to less than 100 %")
+    return value
+
+
+positive = AfterValidator(_positive)
+"""To be put beside a quantity: `Annotated[PowerW, positive]`."""
+not_negative = AfterValidator(_not_negative)
+Share = Annotated[Fraction, AfterValidator(_share)]
+"""A fraction in [0, 1)."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -146,6 +171,14 @@ def _what(problem: ErrorDetails, model: type[BaseModel]) -> str:
         case "int_type" | "float_type" | "bool_type":
             wanted = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false"}[kind]
             return f"{found!r} is not {wanted}; write {wanted} without quotes"
+        case "too_short":
+            return "is empty; give at least one"
+        case "greater_than_equal":
+            return f"{found!r} is too small; {context['ge']} or more is expected"
+        case "less_than_equal":
+            return f"{found!r} is too large; {context['le']} or less is expected"
+        case "string_pattern_mismatch":
+            return f"{found!r} is no name here; it must match {context['pattern']}"
         case _:
             return f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {found!r}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import signal
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, build
 from bench.config import ConfigError
+from bench.layout import lay_out
+from bench.logs import kept_in
 from bench.profile import load_profile
 from bench.record import Recorder, Truth
 from bench.rig import Rig
@@ -27,7 +30,7 @@ from emulator.faults import Fault, FaultError, FaultPlan, read_fault
 from emulator.seed import Seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from bench.case_file import Case
@@ -58,38 +61,81 @@ class Plan:
 
 def plan(case: Case) -> Plan:
     """Read all that a case names. Raises ConfigError; nothing is started and nothing is written."""
-    base = case.origin.parent
-    rig, rig_path = load_rig(case.table.rig, base)
+    base, where = case.origin.parent, f"{case.origin}: case {case.table.id}"
+
+    def named(kind: str, key: str, reference: str) -> Path:
+        try:
+            return library.resolve(kind, reference, base)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {key}: {error}") from None
+
+    rig, rig_path = load_rig(str(named("rig", "rig", case.table.rig)))
     if case.table.commitment is not None:
         rig = rig.model_copy(update={"commitment": case.table.commitment})
-    profile_path = library.resolve("profile", case.table.profile, base)
+    profile_path = named("profile", "profile", case.table.profile)
     profile = load_profile(profile_path)
-    paths = tuple(library.resolve("service", name, base) for name in case.table.services)
+    paths = tuple(named("service", f"services[{place}]", name) for place, name in enumerate(case.table.services))
     services = [load_service(path) for path in paths]
     nominal = {service.nominal_hz for service in services if service.nominal_hz} | (
         {profile.nominal_hz} if profile.nominal_hz else set()
     )
     if len(nominal) > 1:
         figures = " and ".join(f"{hz:g} Hz" for hz in sorted(nominal))
-        raise ConfigError(
-            f"{case.origin}: case {case.table.id}: profile and services are for {figures}; take one system"
-        )
+        raise ConfigError(f"{where}: profile and services are for {figures}; take one system")
+    layout = lay_out(rig, str(rig_path))
     try:
         build(case.table.sut, base, case.table.time)
         faults = tuple(read_fault(raw, f"fault[{place}]") for place, raw in enumerate(case.table.fault))
     except (ConfigError, FaultError) as error:
-        raise ConfigError(f"{case.origin}: case {case.table.id}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
+    layout.check_faults(FaultPlan(faults, Seed(case.seed)), where)
     return Plan(case, rig, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
+
+
+def plan_all(cases: Iterable[Case]) -> list[Plan]:
+    """Plan every case. Raises ConfigError with the problems of all of them, each once."""
+    plans: list[Plan] = []
+    problems: list[str] = []
+    for case in cases:
+        try:
+            plans.append(plan(case))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return plans
 
 
 def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
     """Play one case into `folder`. Raises ConfigError or NetworkError before the run begins; whatever the controller
     does is recorded, never raised."""
+    runs: list[_Run] = []
 
     async def main(clock: Clock) -> None:
-        await _Run(what, folder, clock, progress).main()
+        with kept_in(folder / "bench.log", clock):
+            runs.append(_Run(what, folder, clock, progress))
+            await runs[0].main()
 
-    clocks.run(main, mode=what.case.table.time)
+    try:
+        clocks.run(main, mode=what.case.table.time)
+    except (clocks.ClockStalledError, SystemExit) as error:
+        reason = _brought_down(error, what.case)
+        if reason is None or not runs:
+            raise
+        runs[0].recorder.event(runs[0].stopped_ns, "sut_exit", reason=reason)
+    finally:
+        for run in runs:
+            run.recorder.close()
+
+
+def _brought_down(error: BaseException, case: Case) -> str | None:
+    """How a controller in the bench's own loop has ended that loop; None where it was not the controller."""
+    if not isinstance(case.table.sut, PythonSut):
+        return None
+    if isinstance(error, SystemExit):
+        asked = error.code == 128 + signal.SIGTERM  # somebody wants the bench to end
+        return None if asked else f"controller ended the program with exit({error.code!r}) outside its own coroutine"
+    return f"controller held up the bench: {error}"
 
 
 class _Run:
@@ -108,6 +154,8 @@ class _Run:
         self.rig = Rig(what.rig, str(what.rig_path), clock, seed, what.nominal_hz, faults)
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
+        self.stopped_ns = 0
+        """When the run was over, or was broken off."""
         self.sut = build(self.table.sut, what.case.origin.parent, self.table.time)
         self.recorder = Recorder(folder, self._info(), _effective(what))
 
@@ -121,7 +169,8 @@ class _Run:
         self._describe()
         try:
             await self.rig.open()
-            context = Context(self.clock, inventory, path, self.folder / "sut", lambda: asyncio.shield(contact))
+            sut_folder, patience_ns = self.folder / "sut", self.table.patience
+            context = Context(self.clock, inventory, path, sut_folder, lambda: asyncio.shield(contact), patience_ns)
             try:
                 await self.sut.start(context)
                 ready = await self.sut.ready(self.armed_ns - self.clock.now())
@@ -132,8 +181,8 @@ class _Run:
                 await self.sut.stop()
             self._finish()
         finally:
+            self.stopped_ns = self.clock.now()
             contact.cancel()
-            self.recorder.close()
             await self.rig.close()
 
     def _describe(self) -> None:
@@ -171,7 +220,8 @@ class _Run:
             await self.clock.sleep_until(begin + (end - begin) * part // 100)
             if self.sut.exit and not noted:
                 noted = True
-                self.recorder.event(self.clock.now(), "sut_exit", reason=self.sut.exit)
+                exited_ns = self.clock.now() if self.sut.exited_ns is None else self.sut.exited_ns
+                self.recorder.event(exited_ns, "sut_exit", reason=self.sut.exit)
             if self.progress is not None:
                 self.progress((end - begin) * part // 100, end - begin)
 
@@ -211,7 +261,10 @@ class _Run:
             "title": table.title or table.id,
             "rig": table.rig,
             "profile": table.profile,
-            "services": [str(path) for path in table.services],
+            "services": [
+                name if name.startswith("service:") else str(path.absolute())
+                for name, path in zip(table.services, self.plan.services, strict=True)
+            ],
             "sut": table.sut.factory if isinstance(table.sut, PythonSut) else table.sut.kind,
             "seed": self.plan.case.seed,
             "time": table.time,
@@ -236,8 +289,8 @@ def _effective(what: Plan) -> str:
     import tomli_w
 
     tables = {
-        "case": what.case.table.model_dump(mode="json", exclude_none=True),
-        "rig": what.rig.model_dump(mode="json", exclude_none=True),
+        "case": what.case.table.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "rig": what.rig.model_dump(mode="json", by_alias=True, exclude_none=True),
         "origin": {
             "case": str(what.case.origin.name),
             "rig": what.rig_path.name,

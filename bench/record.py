@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+RUN_FILES = (
+    "run.json", "run.json.part", "config.toml", "documents.jsonl", "bench.log", "sut", "attachments",
+    "truth.parquet", "signals.parquet", "frames.parquet",
+)  # fmt: skip
+"""Everything a recording may leave in its folder; renderings of the verdict come beside it."""
 _MOST_SAMPLES = 5_000_000
 _HEAT_COLUMNS = 240
 
@@ -92,8 +97,9 @@ class Recorder:
 
     def __init__(self, folder: Path, info: Mapping[str, Any], config: str) -> None:
         self.folder = folder
-        (folder / "sut").mkdir(parents=True, exist_ok=True)
-        _write_json(folder / "run.json", {"schema": SCHEMA, **info})
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "run.json", {"schema": SCHEMA, **info})  # first: from here on the folder is known as a run
+        (folder / "sut").mkdir(exist_ok=True)
         (folder / "config.toml").write_text(config, encoding="utf-8")
         self._documents = (folder / "documents.jsonl").open("w", encoding="utf-8")
         self._document("start", 0, {})
@@ -130,41 +136,61 @@ def read_run(folder: Path) -> RunFacts:
     Raises RunFolderError where the folder is no run folder or a file in it is damaged.
     """
     info = read_info(folder)
-    documents = _read_documents(folder)
+    file = folder / "documents.jsonl"
+    documents = _read_documents(file)
     about: dict[str, Any] = next((d for d in documents if d["document"] == "descriptor"), {})
     stop: dict[str, Any] = next((d for d in documents if d["document"] == "stop"), {})
+    if stop and not about:
+        raise _damaged(file, "it has an end but no descriptor")
+    truth = _read_truth(folder / "truth.parquet") if stop else None
+    signals = _read_signals(folder / "signals.parquet") if stop else {}
+    try:
+        return _facts(folder, info, documents, about, stop, truth, signals)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _damaged(file, error) from None
+
+
+def _facts(
+    folder: Path, info: dict[str, Any], documents: list[dict[str, Any]], about: dict[str, Any], stop: dict[str, Any],
+    truth: Truth | None, signals: Mapping[str, Signal],
+) -> RunFacts:  # fmt: skip
+    """The facts from the documents as they stand; any key may be of the wrong kind in a damaged file."""
     occurrences = tuple(
-        Occurrence(d["t_ns"], d["kind"], {k: v for k, v in d.items() if k not in ("document", "t_ns", "kind")})
+        Occurrence(
+            int(d["t_ns"]), str(d["kind"]), {k: v for k, v in d.items() if k not in ("document", "t_ns", "kind")}
+        )
         for d in documents
         if d["document"] == "event"
     )
-    last_ns = stop.get("t_ns", max((d["t_ns"] for d in documents), default=0))
-    signals: dict[str, Signal] = {}
+    last_ns = int(stop.get("t_ns", max((int(d["t_ns"]) for d in documents), default=0)))
     power, heat = Series(np.zeros(0, np.int64), np.zeros(0)), None
-    if stop:
-        truth, signals = _read_truth(folder), _read_signals(folder)
+    if truth is not None:
+        for key in ("nominal_hz", "nominal_w", "commitment_w"):
+            if not float(about[key]) > 0:
+                raise ValueError(f"{key} is {about[key]}")
         analyser = about["analyser"]
-        start = max(0, about["armed_ns"] - about["lead_in_ns"])
+        start = max(0, int(about["armed_ns"]) - int(about["lead_in_ns"]))
         power = truth.power(start, last_ns, analyser["rate_hz"], analyser["window_ns"])
         power = Series(power.t_ns, power.value, "W", power.window_ns, analyser["u_w"], analyser["u_time_ns"])
         heat = truth.heat(start, last_ns)
+    exits = [str(o.data.get("reason", "")) for o in occurrences if o.kind == "sut_exit"]
     return RunFacts(
         run_id=folder.name,
         title=str(info.get("title", folder.name)),
         power=power,
         signals=signals,
         events=tuple(ProfileEvent(**event) for event in about.get("events", ())),
-        armed_ns=about.get("armed_ns", 0),
+        armed_ns=int(about.get("armed_ns", 0)),
         stop_ns=last_ns,
-        nominal_hz=about.get("nominal_hz", 0.0),
-        nominal_w=about.get("nominal_w", 0.0),
-        commitment_w=about.get("commitment_w", 0.0),
+        nominal_hz=float(about.get("nominal_hz", 0.0)),
+        nominal_w=float(about.get("nominal_w", 0.0)),
+        commitment_w=float(about.get("commitment_w", 0.0)),
         complete=bool(stop),
         time_mode=str(info.get("time", "virtual")),
         seed=int(info.get("seed", 0)),
         sut_ready=any(o.kind == "sut_ready" for o in occurrences),
-        sut_exit=str(stop.get("sut_exit", "")),
-        contacts=stop.get("contacts", {}),
+        sut_exit=str(stop.get("sut_exit", "")) or next(iter(exits), ""),
+        contacts={str(kind): int(number) for kind, number in stop.get("contacts", {}).items()},
         occurrences=occurrences,
         meter_gap_ns=int(stop.get("meter_gap_ns", 0)),
         lateness_p99_ns=int(stop.get("lateness_p99_ns", 0)),
@@ -187,22 +213,36 @@ def read_info(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise RunFolderError(f"{folder}: no run folder (it has no run.json); name a folder that `ramprig run` wrote")
     try:
-        info: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunFolderError(f"{file}: damaged: {error}; the run cannot be judged, run it again") from None
+        info = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from None
+    if not isinstance(info, dict):
+        raise _damaged(file, "it holds no object")
     if info.get("schema") != SCHEMA:
         raise RunFolderError(f"{file}: schema {info.get('schema')!r}; this version reads schema {SCHEMA}")
     return info
 
 
-def _read_documents(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "documents.jsonl"
-    documents = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+def _damaged(file: Path, why: object) -> RunFolderError:
+    told = f"{why} is missing" if isinstance(why, KeyError) else (str(why).splitlines() or ["damaged"])[0]
+    return RunFolderError(f"{file}: cannot be read: {told}; the run cannot be judged, run it again")
+
+
+def _read_documents(file: Path) -> list[dict[str, Any]]:
+    """The documents up to the first that is not whole: the line that was being written when the run was killed."""
+    documents: list[dict[str, Any]] = []
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    except OSError as error:
+        raise _damaged(file, error.strerror) from None
+    for line in text.splitlines():
         try:
-            documents.append(json.loads(line))
+            document = json.loads(line)
         except ValueError:
-            break  # the line that was being written when the run was killed
+            break
+        if not isinstance(document, dict) or not {"document", "t_ns"} <= document.keys():
+            break
+        documents.append(document)
     return documents
 
 
@@ -222,25 +262,31 @@ def _write_truth(folder: Path, truth: Truth) -> None:
     pq.write_table(table, folder / "truth.parquet", compression="zstd")
 
 
-def _read_truth(folder: Path) -> Truth:
+def _read_table(file: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = folder / "truth.parquet"
     try:
-        table = pq.read_table(file)
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file, error) from None
+
+
+def _read_truth(file: Path) -> Truth:
+    table = _read_table(file)
+    try:
         meta = json.loads(table.schema.metadata[b"ramprig"])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{file}: cannot be read: {error}; the run cannot be judged, run it again") from None
-    columns = {name: table.column(name).to_numpy() for name in FIELDS}
-    return Truth(
-        log=SegmentLog.restore(len(meta["miners"]), columns),
-        weight=np.array(meta["weight"]),
-        nominal_w=np.array(meta["nominal_w"]),
-        miners=tuple(meta["miners"]),
-        loads=[(Signal(t_ns, value), gain) for gain, t_ns, value in meta["loads"]],
-        idle_w=meta["idle_w"],
-    )
+        columns = {name: table.column(name).to_numpy() for name in FIELDS}
+        return Truth(
+            log=SegmentLog.restore(len(meta["miners"]), columns),
+            weight=np.array(meta["weight"], dtype=np.float64),
+            nominal_w=np.array(meta["nominal_w"], dtype=np.float64),
+            miners=tuple(meta["miners"]),
+            loads=[(Signal(t_ns, value), float(gain)) for gain, t_ns, value in meta["loads"]],
+            idle_w=float(meta["idle_w"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(file, error) from None
 
 
 def _write_signals(folder: Path, signals: Mapping[str, Signal]) -> None:
@@ -257,19 +303,18 @@ def _write_signals(folder: Path, signals: Mapping[str, Signal]) -> None:
     pq.write_table(table, folder / "signals.parquet", compression="zstd")
 
 
-def _read_signals(folder: Path) -> dict[str, Signal]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = folder / "signals.parquet"
+def _read_signals(file: Path) -> dict[str, Signal]:
+    table = _read_table(file)
     try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{file}: cannot be read: {error}; the run cannot be judged, run it again") from None
-    channel = np.array(table.column("channel").to_pylist())
-    t_ns, value = table.column("t_ns").to_numpy(), table.column("value").to_numpy()
-    return {str(name): Signal(t_ns[channel == name], value[channel == name]) for name in np.unique(channel)}
+        channel = np.array(table.column("channel").to_pylist())
+        t_ns, value = table.column("t_ns").to_numpy(), table.column("value").to_numpy()
+        return {str(name): Signal(t_ns[channel == name], value[channel == name]) for name in np.unique(channel)}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(file, error) from None
 
 
 def _write_json(file: Path, data: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    """The file appears whole or not at all."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(file)

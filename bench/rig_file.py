@@ -8,15 +8,43 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bench import library
-from bench.config import Document, DurationNs, Fraction, FrequencyHz, PowerW, Table, VoltageV, load_toml
+from bench.config import (
+    Document,
+    DurationNs,
+    FrequencyHz,
+    PowerW,
+    Share,
+    Table,
+    VoltageV,
+    load_toml,
+    not_negative,
+    positive,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Address = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+\.\d+$")]
+_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+
+
+def _on_loopback(text: str) -> str:
+    """The address as it is written canonically. Raises ValueError where it is none, or not on the loopback."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IPv4 address; write for example 127.20.1.1") from None
+    if address not in _LOOPBACK:
+        raise ValueError(f"{text!r} is not on the loopback interface; take an address inside {_LOOPBACK}")
+    return str(address)
+
+
+Address = Annotated[str, AfterValidator(_on_loopback)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+_SHORTEST_ITERATION_NS = 500_000_000
+"""A quarter of an iteration is pause, and longer than its edge of 100 ms (`emulator/loads.py`)."""
 
 
 class NetworkTable(Table):
@@ -30,8 +58,8 @@ class NetworkTable(Table):
             net = ipaddress.IPv4Network(self.subnet)
         except ValueError as error:
             raise ValueError(f"subnet {self.subnet!r}: {error}; write for example 127.20.0.0/16") from None
-        if not net.subnet_of(ipaddress.IPv4Network("127.0.0.0/8")):
-            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside 127.0.0.0/8")
+        if not net.subnet_of(_LOOPBACK):
+            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside {_LOOPBACK}")
         if net.prefixlen > 16:
             raise ValueError(f"subnet {self.subnet!r} is too small; the address plan needs a /16 or larger")
         return self
@@ -40,17 +68,17 @@ class NetworkTable(Table):
 class SiteTable(Table):
     """The electrical side. Losses are shares of throughput."""
 
-    nominal_voltage: VoltageV = 240.0
-    transformer_loss: Fraction = 0.01
-    idle: PowerW = 0.0
+    nominal_voltage: Annotated[VoltageV, positive] = 240.0
+    transformer_loss: Share = 0.01
+    idle: Annotated[PowerW, not_negative] = 0.0
 
 
 class AnalyserTable(Table):
     """The instrument at the point of interconnection that the verdict rests on (not the controller's meter)."""
 
-    rate: FrequencyHz = 1000.0
+    rate: Annotated[FrequencyHz, positive] = 1000.0
     window: DurationNs = 10_000_000
-    accuracy: Fraction = 0.0
+    accuracy: Share = 0.0
     """Relative standard uncertainty of a reading; 0 in pure emulation, where power is known exactly."""
 
 
@@ -85,21 +113,27 @@ class MinersTable(Table):
 
 
 class LoadTable(Table):
-    """A load that is no miner, at the point of interconnection or on a feeder. Positive consumes."""
+    """A load that is no miner, at the point of interconnection or on a feeder; `solar` and `wind` feed in."""
 
-    id: str
+    id: Id
     kind: Literal["house", "ai_training", "solar", "wind"]
-    power: PowerW
+    power: Annotated[PowerW, not_negative]
     at: str = "poi"
     iteration: DurationNs = 2_000_000_000
-    duration: DurationNs = 3_600_000_000_000
+    duration: Annotated[DurationNs, positive] = 3_600_000_000_000
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.iteration < _SHORTEST_ITERATION_NS:
+            raise ValueError(f"iteration of {self.iteration / 1e9:g} s is too short; write 0.5 s or more")
+        return self
 
 
 class FeederTable(Table):
     """One feeder with what hangs on it; miners are dealt over the outlets of its PDUs in order."""
 
-    id: str
-    loss: Fraction = 0.015
+    id: Id
+    loss: Share = 0.015
     meter: MeterTable | None = MeterTable()
     pdu: PduTable
     miners: tuple[MinersTable, ...] = Field(min_length=1)
@@ -110,7 +144,8 @@ class RigFile(Document):
 
     name: str
     title: str = ""
-    commitment: PowerW
+    commitment: Annotated[PowerW, positive]
+    """The reduction the site has sold."""
     network: NetworkTable = NetworkTable()
     site: SiteTable = SiteTable()
     analyser: AnalyserTable = AnalyserTable()
@@ -125,11 +160,11 @@ class RigFile(Document):
         for name in ids:
             if ids.count(name) > 1:
                 raise ValueError(f"the id {name!r} is used twice; ids of feeders and loads are unique")
+        if "poi" in ids:
+            raise ValueError('the id "poi" is taken by the point of interconnection; choose another')
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')
-        if self.commitment <= 0:
-            raise ValueError("commitment must be positive: it is the reduction the site has sold")
         return self
 
 

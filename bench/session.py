@@ -7,18 +7,18 @@ and judges nothing itself (`bench/judge.py`).
 from __future__ import annotations
 
 import logging
-import shutil
+import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench import library, report
+from bench import library, out_folder, report
 from bench.config import ConfigError
 from bench.judge import judge
-from bench.play import plan, play
+from bench.play import plan_all, play
 from bench.record import RunFolderError, is_run, read_info, read_run
 from bench.services import load_service
 from bench.verdict import CaseVerdict, Outcome, Validity, Verdict
-from emulator.clock import DeadlockError, VirtualTimeError
+from emulator.network import NetworkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.case_file import Case
     from bench.facts import RunFacts
     from bench.play import Plan, Progress
-    from bench.services import Service
+    from bench.services.model import Service
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,10 +41,12 @@ def run_cases(
 ) -> Verdict:
     """Play and judge `cases`; run folders and reports go into `out`.
 
-    Everything the files name is read before the first case begins. Raises ConfigError and NetworkError for what only
-    the user can mend. A bench error ends its case with ERROR and the next one goes on.
+    Everything the files name is read before the first case begins, and what an earlier suite has left is removed.
+    Raises ConfigError and NetworkError for what only the user can mend. A bench error ends its case with ERROR and the
+    next one goes on.
     """
-    plans = [plan(case) for case in cases]
+    plans = plan_all(cases)
+    out_folder.prepare(out, [what.case.id for what in plans])
     verdicts: list[CaseVerdict] = []
     facts: dict[str, RunFacts] = {}
     for what in plans:
@@ -66,20 +68,32 @@ def run_case(
     """Play and judge one case into `folder`, which is emptied of an earlier run; there are no facts where the bench
     broke. Raises ConfigError and NetworkError."""
     case = what.case
-    fresh_folder(folder)
+    out_folder.fresh(folder)
     facts: RunFacts | None = None
     try:
         play(what, folder, progress)
         verdict, facts = judge_folder(folder, [load_service(path) for path in what.services], case)
-    except (DeadlockError, VirtualTimeError, RunFolderError) as error:
-        _LOG.exception("case %s: the bench broke", case.id)
-        verdict = CaseVerdict(
-            case.id, case.table.title or case.id, Outcome.ERROR, Validity.VOID, reasons=(str(error),),
-            expected=case.expected, seed=case.seed, folder=str(folder),
-        )  # fmt: skip
+    except (ConfigError, NetworkError):
+        raise
+    except Exception as error:  # noqa: BLE001 a defect of the bench ends one case, not the suite
+        verdict = _broken(case, folder, error)
     if reports:
         write_reports(Verdict(verdict.title, (verdict,)), {} if facts is None else {case.id: facts}, folder)
     return verdict, facts
+
+
+def _broken(case: Case, folder: Path, error: Exception) -> CaseVerdict:
+    """The verdict where the bench itself broke; its traceback goes where whoever mends it finds it."""
+    told = str(error).splitlines()
+    reason = f"the bench broke: {type(error).__name__}{': ' if told else ''}{told[0] if told else ''}"
+    file = folder / "bench.log"
+    with file.open("a", encoding="utf-8") as log:
+        log.writelines(traceback.format_exception(error))
+    _LOG.error("case %s: %s; please report it with %s", case.id, reason, file)
+    return CaseVerdict(
+        case.id, case.table.title or case.id, Outcome.ERROR, Validity.VOID, reasons=(reason,),
+        expected=case.expected, seed=case.seed, folder=str(folder),
+    )  # fmt: skip
 
 
 def judge_folder(folder: Path, services: Sequence[Service], case: Case | None = None) -> tuple[CaseVerdict, RunFacts]:
@@ -93,7 +107,7 @@ def judge_folder(folder: Path, services: Sequence[Service], case: Case | None = 
         )
     verdict = judge(facts, services)
     name = case.id if case else str(facts.info.get("case", folder.name))
-    expected = case.expected if case else (Outcome[facts.expected] if facts.expected else None)
+    expected = case.expected if case else verdict.expected
     return replace(verdict, id=name, folder=str(folder), expected=expected), facts
 
 
@@ -101,18 +115,20 @@ def judge_again(folders: Sequence[Path], services: Sequence[str]) -> tuple[Verdi
     """Judge old runs: under `services`, or under those they were run for. Raises RunFolderError and ConfigError."""
     verdicts: list[CaseVerdict] = []
     facts: dict[str, RunFacts] = {}
-    for folder in _run_folders(folders):
-        names = services or services_of(folder)
-        chosen = [load_service(library.resolve("service", name)) for name in names]
-        verdict, facts[folder.name] = judge_folder(folder, chosen)
+    runs = _run_folders(folders)
+    names = [folder.name for folder in runs]
+    for folder in runs:
+        chosen = [load_service(library.resolve("service", name)) for name in services or services_of(folder)]
+        name = folder.name if names.count(folder.name) == 1 else str(folder)
+        verdict, facts[name] = judge_folder(folder, chosen)
         # A declared outcome was declared for the services of the case; under others it says nothing.
-        verdicts.append(replace(verdict, id=folder.name, expected=None if services else verdict.expected))
+        verdicts.append(replace(verdict, id=name, expected=None if services else verdict.expected))
     return Verdict("judged again", tuple(verdicts)), facts
 
 
 def services_of(folder: Path) -> list[str]:
     """The services a run was played for, by name or path. Raises RunFolderError."""
-    return [str(name) for name in read_info(folder)["services"]]
+    return [str(name) for name in read_info(folder).get("services", ())]
 
 
 def _run_folders(folders: Sequence[Path]) -> list[Path]:
@@ -123,17 +139,7 @@ def _run_folders(folders: Sequence[Path]) -> list[Path]:
         if not is_run(folder) and not inside:
             raise RunFolderError(f"{folder}: neither a run folder nor a folder of runs; name what `ramprig run` wrote")
         found += [folder] if is_run(folder) else inside
-    return found
-
-
-def fresh_folder(path: Path) -> Path:
-    """`path`, emptied of an earlier run. Raises ConfigError where something else stands there."""
-    if path.exists():
-        if not is_run(path) and any(path.iterdir()):
-            raise ConfigError(f"{path}: is not empty and holds no run; choose another folder with --out")
-        shutil.rmtree(path)
-    path.mkdir(parents=True)
-    return path
+    return list(dict.fromkeys(found))
 
 
 def write_reports(verdict: Verdict, facts: Mapping[str, RunFacts], folder: Path) -> None:

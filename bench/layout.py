@@ -1,0 +1,369 @@
+"""Who stands where on a rig: every miner, meter and PDU with its product, its address and its wiring.
+
+Owns the address plan and every check of a rig file that needs products, models or firmware, but no clock. Bringing it
+to life is `bench/rig.py`; what a controller is told of it is `bench/inventory.py`'s format.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.config import ConfigError, did_you_mean
+from emulator import catalogue, loads
+from emulator.faults import FaultError
+from emulator.grid import CHANNELS
+from emulator.meters.product import load_product as load_meter
+from emulator.modbus.products import ProductError
+from emulator.pdus.product import load_product as load_pdu
+from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
+from firmware_mocks import miners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
+    from emulator.faults import FaultPlan
+    from emulator.meters.product import MeterProduct
+    from emulator.pdus.product import PduProduct
+    from emulator.seed import Seed
+    from emulator.timeline import Signal
+    from firmware_mocks.miners.base import Firmware
+
+MUTE = "mute"
+"""Firmware name of a miner without a network face."""
+POI = "poi"
+DISPATCH = "dispatch"
+MODBUS_PORT = 502
+
+_METERS, _PDUS, _SIGNALS = 250, 251, 252
+_MINER_BLOCKS = 249
+"""Third octets 1 to 249 are for miners; meters, PDUs and signals stand at 250, 251 and 252."""
+_HOSTS = 254
+_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+
+
+@dataclass(frozen=True, slots=True)
+class MinerPlace:
+    """One miner: what it is, where it answers, which outlet feeds it. Without firmware it has no network face."""
+
+    id: str
+    address: str
+    model: catalogue.MinerModel
+    family: catalogue.PhaseFamily
+    firmware: Firmware | None
+    feeder: str
+    pdu: str
+    outlet: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPlace:
+    """One meter; `measures` is "poi" or the id of a feeder."""
+
+    id: str
+    address: str
+    product: MeterProduct
+    unit: int
+    measures: str
+
+
+@dataclass(frozen=True, slots=True)
+class PduPlace:
+    """One PDU with its outlets in the order of the device; rows count the rig's miners from 0."""
+
+    id: str
+    address: str
+    product: PduProduct
+    table: FeederTable
+    outlets: tuple[OutletSpec, ...]
+
+    @property
+    def drives_contactors(self) -> bool:
+        """Whether its outlets drive the coils of contactors instead of carrying the miners themselves."""
+        return self.table.pdu.drives == "contactor"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A rig file with everything it names found, placed and addressed. `dispatch` is None where no block is served."""
+
+    file: RigFile
+    miners: tuple[MinerPlace, ...]
+    meters: tuple[MeterPlace, ...]
+    pdus: tuple[PduPlace, ...]
+    dispatch: str | None
+
+    def site_spec(self, seed: Seed) -> SiteSpec:
+        """The electrical tree; `seed` draws what loads do."""
+        feeders = []
+        for table in self.file.feeder:
+            pdu = table.pdu
+            specs = tuple(
+                PduSpec(place.id, place.outlets, place.drives_contactors, pdu.open, pdu.close)
+                for place in self.pdus
+                if place.table is table
+            )
+            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed)))
+        site = self.file.site
+        return SiteSpec(
+            self.file.name, tuple(feeders), site.transformer_loss, site.idle, site.nominal_voltage,
+            self._loads(POI, seed),
+        )  # fmt: skip
+
+    def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
+        return {load.id: _load(load, seed / "load" / load.id) for load in self.file.load if load.at == where}
+
+    def sorts(self) -> dict[str, str]:
+        """What sort of thing each id is: what a fault can be aimed at."""
+        sorts = {place.id: "miner" for place in self.miners}
+        sorts |= {place.id: "meter" for place in self.meters}
+        sorts |= {place.id: "pdu" for place in self.pdus}
+        sorts |= {table.id: "feeder" for table in self.file.feeder}
+        sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
+        sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
+        return sorts | ({} if self.dispatch is None else {DISPATCH: "signal"})
+
+    def check_faults(self, plan: FaultPlan, origin: str) -> None:
+        """Raises ConfigError, which begins with `origin`, for a fault that hits nothing it can hit here."""
+        try:
+            plan.check(self.sorts())
+        except FaultError as error:
+            raise ConfigError(f"{origin}: {str(error).replace('faults[', 'fault[', 1)}") from None
+
+    def inventory(self, nominal_w: float, nominal_hz: float) -> dict[str, Any]:
+        """The site as a controller learns of it (docs/reference/inventory.md)."""
+        return {
+            "schema": 1,
+            "site": {
+                "name": self.file.name,
+                "nominal_w": round(nominal_w, 1),
+                "nominal_hz": nominal_hz,
+                "commitment_w": self.file.commitment,
+            },
+            "miners": [_miner_entry(place) for place in self.miners],
+            "meters": [
+                {**_modbus_entry(place.id, place.product.id, place.address, place.unit), "measures": place.measures}
+                for place in self.meters
+            ],
+            "pdus": [
+                {**_modbus_entry(place.id, place.product.id, place.address, place.table.pdu.unit),
+                 "outlets": [
+                     {"id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows]}
+                     for index, outlet in enumerate(place.outlets, start=1)
+                 ]}
+                for place in self.pdus
+            ],
+            "signals": [
+                {**_modbus_entry(DISPATCH, "ramprig_dispatch", self.dispatch, 1), "kind": "dispatch"}
+            ] if self.dispatch is not None else [],
+        }  # fmt: skip
+
+    def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
+        """(id, what, address, ports) of every device, for people; miners come last."""
+        for meter in self.meters:
+            yield meter.id, meter.product.id, meter.address, str(MODBUS_PORT)
+        for pdu in self.pdus:
+            yield pdu.id, pdu.product.id, pdu.address, str(MODBUS_PORT)
+        if self.dispatch is not None:
+            yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
+        for miner in self.miners:
+            if miner.firmware is not None:
+                ports = ", ".join(str(port) for port in miner.firmware.ports.values())
+                yield miner.id, f"{miner.model.id} / {miner.firmware.name}", miner.address, ports
+
+
+def lay_out(file: RigFile, origin: str) -> Layout:
+    """Find, place and address all that a rig file names.
+
+    Raises ConfigError with every problem: unknown model, firmware or product, a firmware that does not run on a model,
+    two devices on one address, a subnet that is too small. `origin` names the file in messages.
+    """
+    return _Planner(file, origin).layout()
+
+
+class _Planner:
+    """Collects problems while it goes, so that a file with five mistakes is mended in one round."""
+
+    def __init__(self, file: RigFile, origin: str) -> None:
+        self._file = file
+        self._origin = origin
+        self._problems: list[str] = []
+        self._net = ipaddress.IPv4Network(file.network.subnet)
+        self._on: dict[str, str] = {}
+        self._ids: dict[str, str] = {feeder.id: "a feeder" for feeder in file.feeder}
+
+    def layout(self) -> Layout:
+        miners: list[MinerPlace] = []
+        pdus: list[PduPlace] = []
+        for number, feeder in enumerate(self._file.feeder):
+            first = len(miners)
+            keys = [f"feeder[{number}].miners[{i}]" for i in range(len(feeder.miners))]
+            found = [self._group(key, table) for key, table in zip(keys, feeder.miners, strict=True)]
+            groups = [group for group in found if group is not None]
+            product = self._try(f"feeder[{number}].pdu.product", load_pdu, feeder.pdu.product)
+            if product is None or len(groups) < len(found):
+                continue
+            rows = range(first, first + sum(table.count for table in feeder.miners))
+            here = list(self._pdus(f"feeder[{number}].pdu", feeder, product, rows, len(pdus)))
+            pdus += here
+            fed = {row: (pdu.id, outlet.id) for pdu in here for outlet in pdu.outlets for row in outlet.rows}
+            for key, table, group in zip(keys, feeder.miners, groups, strict=True):
+                for place in range(table.count):
+                    row = len(miners)
+                    address = self._address(key, table.address, place, *self._miner_block(row))
+                    name = self._named(f"miner-{row + 1:04d}", "a miner", address)
+                    miners.append(MinerPlace(name, address, *group, feeder.id, *fed[row]))
+        meters = list(self._meters())
+        dispatch = None
+        if self._file.dispatch:
+            dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
+            self._named(DISPATCH, "the dispatch block", dispatch)
+        if self._problems:
+            raise ConfigError(*dict.fromkeys(self._problems))
+        return Layout(self._file, tuple(miners), tuple(meters), tuple(pdus), dispatch)
+
+    # ---- what ------------------------------------------------------------------------------------------------------
+
+    def _group(
+        self, key: str, table: MinersTable
+    ) -> tuple[catalogue.MinerModel, catalogue.PhaseFamily, Firmware | None] | None:
+        """Model, timing and firmware of a group of miners; None where the file is wrong about one of them."""
+        model = self._try(f"{key}.model", catalogue.model, table.model)
+        if table.firmware == MUTE:
+            if table.phases is None:
+                known = ", ".join(catalogue.family_ids())
+                self._wrong(f"{key}.phases: is missing; a mute miner needs its timing, one of {known}")
+                return None
+            family = self._try(f"{key}.phases", catalogue.family, table.phases)
+            return None if model is None or family is None else (model, family, None)
+        if table.phases is not None:
+            self._wrong(f'{key}.phases: only a "{MUTE}" miner needs it; {table.firmware} has its own timing, remove it')
+        if table.firmware not in miners.names():
+            hint = did_you_mean(table.firmware, [*miners.names(), MUTE])
+            self._wrong(f'{key}.firmware: unknown firmware "{table.firmware}"{hint}')
+            return None
+        firmware = self._try(f"{key}.firmware", miners.load, table.firmware)
+        if model is None or firmware is None:
+            return None
+        if not firmware.runs_on(model):
+            runs = ", ".join(sorted(firmware.models))
+            self._wrong(f"{key}.firmware: {firmware.name} does not run on {model.type_string}; it runs on {runs}")
+            return None
+        return model, catalogue.family(firmware.phases), firmware
+
+    def _try(self, key: str, load: Callable[[str], Any], name: str) -> Any:
+        try:
+            return load(name)
+        except (catalogue.CatalogueError, ProductError, miners.FirmwareError) as error:
+            self._wrong(f"{key}: {error}")
+            return None
+
+    def _wrong(self, problem: str) -> None:
+        self._problems.append(f"{self._origin}: {problem}")
+
+    # ---- where -----------------------------------------------------------------------------------------------------
+
+    def _pdus(self, key: str, feeder: FeederTable, product: PduProduct, rows: range, before: int) -> Iterator[PduPlace]:
+        """The PDUs of a feeder, its miners dealt over their outlets in order."""
+        groups = split(rows, feeder.pdu.count * product.outputs)
+        for unit in range(feeder.pdu.count):
+            number = before + unit + 1
+            address = self._address(key, feeder.pdu.address, unit, 0, _PDUS, number)
+            name = self._named(f"pdu-{number:02d}", "a PDU", address)
+            outlets = tuple(
+                OutletSpec(self._named(f"{name}.{index + 1}", "an outlet"), groups[unit * product.outputs + index])
+                for index in range(product.outputs)
+            )
+            yield PduPlace(name, address, product, feeder, outlets)
+
+    def _meters(self) -> Iterator[MeterPlace]:
+        tables: list[tuple[str, str, MeterTable | None]] = [("meter", POI, self._file.meter)]
+        tables += [(f"feeder[{i}].meter", feeder.id, feeder.meter) for i, feeder in enumerate(self._file.feeder)]
+        number = 0
+        for key, measures, table in tables:
+            if table is None:
+                continue
+            number += 1
+            product = self._try(f"{key}.product", load_meter, table.product)
+            address = self._address(key, table.address, 0, 0, _METERS, number)
+            name = self._named(f"meter-{measures}", "a meter", address)
+            if product is not None:
+                yield MeterPlace(name, address, product, table.unit, measures)
+
+    def _named(self, name: str, what: str, address: str = "") -> str:
+        """`name`, entered once; with `address`, that is entered too."""
+        if name in self._ids:
+            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the feeder another id")
+        self._ids[name] = what
+        if address and address in self._on:
+            self._wrong(
+                f"{name} and {self._on[address]} are both on {address}; "
+                "give one of them another `address`, or leave it out to have it planned"
+            )
+        self._on[address] = name
+        return name
+
+    def _address(self, key: str, given: str | None, plus: int, second: int, third: int, number: int) -> str:
+        """`given` and `plus` addresses on, or the planned one; "" where there is none."""
+        if given is not None:
+            first = int(ipaddress.IPv4Address(given))
+            last = int(_LOOPBACK.broadcast_address) - 1
+            if first + plus > last:
+                self._wrong(f"{key}.address: {given} and {plus} more leave 127.0.0.0/8; begin lower")
+                return ""
+            return str(ipaddress.IPv4Address(first + plus))
+        if number > _HOSTS:
+            self._wrong(f"{key}: more than {_HOSTS} devices at .{third} of {self._net}; use a second rig")
+            return ""
+        if second >= 2 ** (16 - self._net.prefixlen):
+            room = _MINER_BLOCKS * _HOSTS * 2 ** (16 - self._net.prefixlen)
+            self._wrong(
+                f"network.subnet: {self._net} holds {room} miners; write a larger one, for example 127.16.0.0/12"
+            )
+            return ""
+        return str(self._net.network_address + second * 65_536 + third * 256 + number)
+
+    def _miner_block(self, row: int) -> tuple[int, int, int]:
+        """Where the address plan puts a miner: 64 Ki block, third octet, number."""
+        block, host = divmod(row, _HOSTS)
+        second, third = divmod(block, _MINER_BLOCKS)
+        return second, third + 1, host + 1
+
+
+def _load(table: LoadTable, seed: Seed) -> Signal:
+    match table.kind:
+        case "house":
+            return loads.house(table.power)
+        case "ai_training":
+            return loads.ai_training(table.power, table.duration, seed, iteration_s=table.iteration * 1e-9)
+        case "solar":
+            return loads.solar(table.power, 0, table.duration)
+        case _:
+            return loads.wind(table.power, table.duration, seed)
+
+
+def _modbus_entry(name: str, product: str, address: str, unit: int) -> dict[str, Any]:
+    return {"id": name, "product": product, "address": address, "port": MODBUS_PORT, "unit": unit}
+
+
+def _miner_entry(place: MinerPlace) -> dict[str, Any]:
+    firmware, model = place.firmware, place.model
+    return {
+        "id": place.id,
+        "address": place.address,
+        "ports": {} if firmware is None else dict(firmware.ports),
+        "make": model.make,
+        "model": model.name,
+        "firmware": MUTE if firmware is None else firmware.name,
+        "credentials": {
+            "username": "" if firmware is None else firmware.credentials.username,
+            "password": "" if firmware is None else firmware.credentials.password,
+        },
+        "feeder": place.feeder,
+        "pdu": place.pdu,
+        "outlet": place.outlet,
+        "nominal_w": model.nominal_w,
+        "nominal_ths": model.nominal_ths,
+    }
