@@ -1,33 +1,33 @@
 """The command line: one thin function for each verb.
 
-Exit codes: 0 pass, 1 fail, 2 usage or configuration, 3 void or inconclusive, 4 the bench itself broke. Results go to
-stdout, progress and messages to stderr. Heavy imports stand inside the functions, so that `--help` is quick.
+Exit codes: 0 pass, 1 fail, 2 usage or configuration, 3 void or inconclusive, 4 the bench itself broke, 130 and 143
+stopped by SIGINT and SIGTERM. Results go to stdout, progress and messages to stderr. Heavy imports stand inside the
+functions, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bench.terminal import Screen, errors, results, told
 
-    from bench.case_file import Case
-    from bench.play import Progress
-    from bench.verdict import CaseVerdict, Verdict
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.verdict import CaseVerdict
 
 app = typer.Typer(
     name="ramprig",
-    help="Try controllers of flexible mining load on an emulated site, and judge them by the market's rules.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help and plain usage errors: quick to import, one form for people and logs
 )
-profile_app = typer.Typer(help="Look at grid-event profiles.", no_args_is_help=True)
+profile_app = typer.Typer(help="Look at grid-event profiles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(profile_app, name="profile")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
@@ -53,6 +53,23 @@ class Kind(StrEnum):
     suites = "suites"
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ramprig {version('ramprig')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Try controllers of flexible mining load on an emulated site, and judge them by the market's rules."""
+
+
 @app.command()
 def run(
     case: Annotated[str, typer.Argument(help="A case or suite: suite:demo, or a file.")],
@@ -69,26 +86,18 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Play a case or a suite, judge it, write the report."""
-    from bench import session
-    from bench.case_file import load_cases
+    with errors():
+        from bench import report, session
+        from bench.case_file import load_cases, overrides
 
-    with _errors():
-        changes: dict[str, Any] = {
-            key: value
-            for key, value in (
-                ("rig", rig and str(_absolute(rig))),
-                ("time", time and time.value),
-                ("seeds", seed is not None and (seed,)),
-                ("sut", sut),
-            )
-            if value
-        }
-        title, cases = load_cases(case, changes)
-        folder = out or Path("runs") / case.removeprefix("suite:").replace("/", "_").removesuffix(".toml")
-        with _Screen(as_json) as screen:
+        title, cases = load_cases(case, overrides(rig, sut, time and time.value, seed))
+        folder = out or Path("runs") / Path(case.rpartition(":")[2]).stem
+        with Screen(as_json, len(cases)) as screen:
             verdict = session.run_cases(title, cases, folder, screen.begin, screen.judged)
-        _show(verdict, as_json)
-        if not as_json:
+        if as_json:
+            typer.echo(report.dumps(verdict))
+        else:
+            report.print_console(verdict, results())
             typer.echo(f"report: {folder / 'report.html'}")
     raise typer.Exit(verdict.exit_code)
 
@@ -101,13 +110,16 @@ def judge(
     as_json: AsJson = False,
 ) -> None:
     """Judge old runs again, under the services they were run for or under others."""
-    from bench import report, session
+    with errors():
+        from bench import report, session
 
-    with _errors():
         verdict, facts = session.judge_again(runs, service or [])
         if html is not None:
             html.write_text(report.render_html(verdict, facts), encoding="utf-8")
-        _show(verdict, as_json)
+        if as_json:
+            typer.echo(report.dumps(verdict))
+        else:
+            report.print_console(verdict, results())
     raise typer.Exit(verdict.exit_code)
 
 
@@ -120,9 +132,9 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Serve the emulated site in real time until Ctrl-C."""
-    from bench.serve import serve
+    with errors():
+        from bench.serve import serve
 
-    with _errors():
         serve(rig, inventory, seed, hz, as_json)
 
 
@@ -132,17 +144,16 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read files and say what is wrong with them, without running anything."""
-    import json
+    with errors():
+        import json
 
-    from bench.checkup import check_file
+        from bench.checkup import check_file
 
-    found = [check_file(name) for name in files]
-    if as_json:
-        typer.echo(
-            json.dumps({"files": [{"file": f.name, "kind": f.kind, "problems": list(f.problems)} for f in found]})
-        )
-    else:
-        for file in found:
+        found = [check_file(name) for name in files]
+        if as_json:
+            told = [{"file": file.name, "kind": file.kind, "problems": list(file.problems)} for file in found]
+            typer.echo(json.dumps({"files": told}))
+        for file in () if as_json else found:
             for problem in file.problems:
                 typer.echo(problem, err=True)
             if not file.problems:
@@ -156,16 +167,15 @@ def list_things(
     as_json: AsJson = False,
 ) -> None:
     """List what ships: models, firmware, meters, PDUs, services, profiles, rigs, suites."""
-    import json
+    with errors():
+        import json
 
-    from bench.listing import listing
+        from bench.listing import listing
 
-    with _errors():
         columns, rows = listing(kind.value)
         if as_json:
             typer.echo(json.dumps({kind.value: [dict(zip(columns, row, strict=True)) for row in rows]}))
             return
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -173,7 +183,61 @@ def list_things(
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        Console().print(table)
+        results().print(table)
+
+
+@app.command()
+def selftest(
+    quick: Annotated[bool, typer.Option(help="Each faulty controller in its own scenario only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that the bench can fail: the reference passes, every faulty controller is caught, a cut wire is noticed."""
+    import json
+
+    from bench import campaign, selftest
+
+    with errors(), campaign.processes() as executor:
+        result = selftest.run(
+            executor, quick=quick, told=lambda case: None if as_json else typer.echo(told(case), err=True)
+        )
+        if as_json:
+            typer.echo(json.dumps(result.to_json(), indent=2))
+        else:
+            selftest.print_matrix(result, results())
+    raise typer.Exit(1 if result.problems else 0)
+
+
+@app.command()
+def campaign(
+    matrix: Annotated[Path, typer.Argument(help="A matrix file: cases, rigs, profiles, controllers, seeds.")],
+    processes: Annotated[int | None, typer.Option("-n", min=1, help="Runs at a time; one for each core.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for run folders and the summary.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play every combination of a matrix; runs that are finished are not played again."""
+    import json
+
+    from bench import campaign, report
+
+    with errors():
+        title, cells = campaign.load_matrix(matrix)
+        folder = out or Path("runs") / matrix.name.removesuffix(".toml").removesuffix(".matrix")
+        kept: list[str] = []
+
+        def judged(cell: campaign.Cell, case: CaseVerdict, old: bool) -> None:
+            kept.extend([cell.id] * old)
+            if not as_json:
+                typer.echo(f"{told(case)}{' (kept)' if old else ''}", err=True)
+
+        with campaign.processes(processes) as executor:
+            verdict = campaign.run_campaign(title, cells, folder, executor, judged)
+        table = campaign.rows(cells, verdict)
+        if as_json:
+            typer.echo(json.dumps({**report.to_json(verdict), "kept": kept, "table": table}, indent=2))
+        else:
+            campaign.print_table(table, results())
+            typer.echo(f"report: {folder / 'report.html'}")
+    raise typer.Exit(verdict.exit_code)
 
 
 @profile_app.command("show")
@@ -182,13 +246,13 @@ def profile_show(
     as_json: AsJson = False,
 ) -> None:
     """Draw a profile in the terminal."""
-    import json
+    with errors():
+        import json
 
-    from bench import library
-    from bench.profile import load_profile
-    from bench.profile_text import summary
+        from bench import library
+        from bench.profile import load_profile
+        from bench.profile_text import summary
 
-    with _errors():
         profile = load_profile(library.resolve("profile", file))
         if not as_json:
             typer.echo(summary(profile))
@@ -217,89 +281,9 @@ def profile_show(
         )
 
 
-def main() -> None:
-    """Entry point of the `ramprig` command."""
-    app()
-
-
-class _Screen:
-    """Progress on stderr: one line a case, with simulated time, real time and an estimate of what is left."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._quiet = quiet
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[played]}"),
-            TextColumn("in"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=console, transient=True, disable=quiet or not console.is_terminal,
-        )  # fmt: skip
-        self._task: Any = None
-
-    def __enter__(self) -> _Screen:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def begin(self, case: Case) -> Progress:
-        """A new case; returns what the run reports its progress to."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(case.id, total=1.0, played="")
-
-        def moved(done_ns: int, whole_ns: int) -> None:
-            self._bar.update(
-                self._task,
-                completed=done_ns / whole_ns,
-                played=f"{done_ns / 1e9:.0f} of {whole_ns / 1e9:.0f} s simulated",
-            )
-
-        return moved
-
-    def judged(self, case: CaseVerdict) -> None:
-        """A case has its verdict."""
-        if not self._quiet:
-            from bench.report.words import case_word
-
-            self._console.print(f"{case.id}: {case_word(case)}", highlight=False)
-
-
-def _show(verdict: Verdict, as_json: bool) -> None:
-    from bench import report
-
-    if as_json:
-        typer.echo(report.dumps(verdict))
-        return
-    from rich.console import Console
-
-    report.print_console(verdict, Console())
-
-
-def _absolute(reference: str) -> str | Path:
-    """A path from the command line is relative to where the user stands, not to the case file."""
-    return reference if ":" in reference else Path(reference).absolute()
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What only the user can mend becomes one message and exit code 2."""
-    from bench.config import ConfigError
-    from bench.record import RunFolderError
-    from emulator.network import NetworkError
-
-    try:
-        yield
-    except (ConfigError, RunFolderError, NetworkError) as error:
-        typer.echo(f"ramprig: {error}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("ramprig: stopped; a run that was under way is void", err=True)
-        raise typer.Exit(130) from None
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `ramprig` command, or of a program that has its own `arguments`; ends in SystemExit."""
+    app(arguments, prog_name="ramprig")
 
 
 if __name__ == "__main__":

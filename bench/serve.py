@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,10 +28,13 @@ _SHOWN = 12
 
 
 def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, as_json: bool) -> None:
-    """Serve a rig until SIGINT or SIGTERM. Raises ConfigError and NetworkError before anything is served."""
+    """Serve a rig until SIGINT or SIGTERM, which are the proper ends of it. Raises ConfigError and NetworkError before
+    anything is served."""
     file, path = load_rig(reference)
-    if inventory is not None and not inventory.absolute().parent.is_dir():
-        raise ConfigError(f"--inventory {inventory}: there is no folder {inventory.absolute().parent}; make it first")
+    if not 0 < nominal_hz < math.inf:
+        raise ConfigError(f"--hz {nominal_hz:g}: is no frequency of a grid; write 50 or 60")
+    if inventory is not None:
+        _make_room(inventory)
 
     async def main(clock: Clock) -> None:
         rig = Rig(file, str(path), clock, Seed(seed), nominal_hz)
@@ -43,7 +47,10 @@ def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, 
         finally:
             await rig.close()
 
-    clocks.run(main, mode="real")
+    try:
+        clocks.run(main, mode="real")
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo("ramprig: the site is down", err=True)
 
 
 def _announce(rig: Rig, inventory: Path | None, as_json: bool) -> None:
@@ -61,6 +68,23 @@ def _announce(rig: Rig, inventory: Path | None, as_json: bool) -> None:
     if inventory is not None:
         typer.echo(f"inventory: {inventory}")
     typer.echo(f"{rig.file.name} is up, {rig.nominal_w / 1e3:.0f} kW; Ctrl-C ends it")
+
+
+def _make_room(file: Path) -> None:
+    """Remove the inventory of an earlier site: whoever waits for the file waits for this one. Raises ConfigError."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"--inventory {file}: there is no folder {folder}; make it first")
+    if not file.exists():
+        return
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        ours = isinstance(known, dict) and {"schema", "site", "miners"} <= known.keys()
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise ConfigError(f"--inventory {file}: something else stands there; name another file, or remove it")
+    file.unlink()
 
 
 def _write(file: Path, text: str) -> None:
