@@ -177,12 +177,13 @@ def list_things(
             typer.echo(json.dumps({kind.value: [dict(zip(columns, row, strict=True)) for row in rows]}))
             return
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # as it is: rich would take [estimate] for a style
         results().print(table)
 
 

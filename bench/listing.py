@@ -101,8 +101,8 @@ def _profiles() -> tuple[Columns, Rows]:
     for name in library.names("profile"):
         profile = load_profile(library.resolve("profile", f"profile:{name}"))
         rows.append(
-            (name, profile.title, f"{profile.duration_ns / 1e9:g} s", ", ".join(profile.channels), profile.source.grade,
-             profile.source.text)
+            (name, profile.title, f"{profile.duration_ns / 1e9:g} s", ", ".join(profile.channels) or "none",
+             profile.source.grade, profile.source.text)
         )  # fmt: skip
     return ("name", "title", "length", "channels", "grade", "source"), rows
 
