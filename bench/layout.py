@@ -14,14 +14,16 @@ from bench.config import ConfigError, did_you_mean
 from emulator import catalogue, loads
 from emulator.faults import FaultError
 from emulator.grid import CHANNELS
+from emulator.meters.product import Refresh
 from emulator.meters.product import load_product as load_meter
 from emulator.modbus.products import ProductError
 from emulator.pdus.product import load_product as load_pdu
+from emulator.pool.server import PORT as POOL_PORT
 from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
     from emulator.faults import FaultPlan
@@ -35,11 +37,12 @@ MUTE = "mute"
 """Firmware name of a miner without a network face."""
 POI = "poi"
 DISPATCH = "dispatch"
+POOL = "pool"
 MODBUS_PORT = 502
 
-_METERS, _PDUS, _SIGNALS = 250, 251, 252
+_METERS, _PDUS, _SIGNALS, _POOLS = 250, 251, 252, 253
 _MINER_BLOCKS = 249
-"""Third octets 1 to 249 are for miners; meters, PDUs and signals stand at 250, 251 and 252."""
+"""Third octets 1 to 249 are for miners; meters, PDUs, signals and pool at 250 to 253."""
 _HOSTS = 254
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 
@@ -67,6 +70,8 @@ class MeterPlace:
     product: MeterProduct
     unit: int
     measures: str
+    refresh: Mapping[str, Refresh]
+    """Groups of values that this rig says are renewed at another period than the product's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +92,14 @@ class PduPlace:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A rig file with everything it names found, placed and addressed. `dispatch` is None where no block is served."""
+    """A rig file with everything it names found, placed and addressed; `dispatch` and `pool` may be None."""
 
     file: RigFile
     miners: tuple[MinerPlace, ...]
     meters: tuple[MeterPlace, ...]
     pdus: tuple[PduPlace, ...]
     dispatch: str | None
+    pool: str | None
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
@@ -123,7 +129,11 @@ class Layout:
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
-        return sorts | ({} if self.dispatch is None else {DISPATCH: "signal"})
+        if self.dispatch is not None:
+            sorts[DISPATCH] = "signal"
+        if self.pool is not None:
+            sorts[POOL] = "pool"
+        return sorts
 
     def check_faults(self, plan: FaultPlan, origin: str) -> None:
         """Raises ConfigError, which begins with `origin`, for a fault that hits nothing it can hit here."""
@@ -168,6 +178,8 @@ class Layout:
             yield pdu.id, pdu.product.id, pdu.address, str(MODBUS_PORT)
         if self.dispatch is not None:
             yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
+        if self.pool is not None:
+            yield POOL, "stratum", self.pool, str(POOL_PORT)
         for miner in self.miners:
             if miner.firmware is not None:
                 ports = ", ".join(str(port) for port in miner.firmware.ports.values())
@@ -220,9 +232,13 @@ class _Planner:
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
             self._named(DISPATCH, "the dispatch block", dispatch)
+        pool = None
+        if self._file.pool:
+            pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
+            self._named(POOL, "the pool", pool)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
-        return Layout(self._file, tuple(miners), tuple(meters), tuple(pdus), dispatch)
+        return Layout(self._file, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -290,7 +306,9 @@ class _Planner:
             address = self._address(key, table.address, 0, 0, _METERS, number)
             name = self._named(f"meter-{measures}", "a meter", address)
             if product is not None:
-                yield MeterPlace(name, address, product, table.unit, measures)
+                given = table.refresh.model_dump(exclude_none=True)
+                refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
+                yield MeterPlace(name, address, product, table.unit, measures, refresh)
 
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
-from bench.layout import DISPATCH, POI, lay_out
+from bench.layout import DISPATCH, POI, POOL, lay_out
 from bench.tap import Tap, Traffic
 from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
@@ -17,10 +17,12 @@ from emulator.faulty_link import with_faults
 from emulator.faulty_readings import metered, published
 from emulator.faulty_site import apply_site_faults, miner_unit, outlet_port
 from emulator.fleet import Fleet, MinerSpec
-from emulator.grid import Grid
+from emulator.grid import Grid, SwingResponse
 from emulator.meters.meter import Meter
 from emulator.network import Network
 from emulator.pdus.pdu import Pdu
+from emulator.pool.server import Pool
+from emulator.pool.shares import ShareSource
 from emulator.site import Site
 from emulator.timeline import Signal
 from firmware_mocks.miners.base import HostInfo
@@ -74,8 +76,11 @@ class Rig:
         self.nominal_w = self.site.nominal_w()
         if self.nominal_w <= 0:
             raise ConfigError(f"{origin}: load: the site feeds in {-self.nominal_w:g} W at its start; lower its plants")
+        response = self._response()
         for grid in (self.grid, self.published):
             grid.signals["dispatch"] = Signal.constant(self.nominal_w)
+            if response is not None:
+                grid.close_loop(response)
         self.units = [miner_unit(self.faults, self.fleet, row, self._struck) for row in range(len(self.fleet))]
         self._build_meters(seed)
         self._build_pdus(seed)
@@ -83,6 +88,11 @@ class Rig:
         if self.layout.dispatch is not None:
             block = DispatchBlock(self.published, self.nominal_w)
             self._attach(DISPATCH, "signal", self.layout.dispatch, block.device())
+        self.pool: Pool | None = None
+        if self.layout.pool is not None:
+            self.pool = Pool(seed)
+            self.pool.attach(ShareSource(self.fleet, seed), [place.id for place in self.layout.miners])
+            self._attach(POOL, "pool", self.layout.pool, self.pool)
         apply_site_faults(self.faults, clock, self.fleet, self.site, self._struck)
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
@@ -104,9 +114,27 @@ class Rig:
         """The site as a controller learns of it (docs/reference/inventory.md)."""
         return self.layout.inventory(self.nominal_w, self.grid.nominal_hz)
 
+    def pool_report(self, start: Instant, stop: Instant) -> dict[str, float] | None:
+        """What the pool saw of the site between two instants; None without a pool."""
+        if self.pool is None:
+            return None
+        seen = self.pool.site_hash_rate(start, stop)
+        return {"hash_rate_ths": seen.ths, "shares": seen.shares}
+
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
         """(id, what, address, ports) of every device, for people."""
         return self.layout.endpoints()
+
+    def _response(self) -> SwingResponse | None:
+        """What the site does to the frequency of a small system; None where the file names none."""
+        system = self.file.system
+        if system is None:
+            return None
+
+        def change_w(start: Instant, stop: Instant) -> float:
+            return self.site.poi.energy_j(start, stop) / ((stop - start) * 1e-9) - self.nominal_w
+
+        return SwingResponse(self.grid.nominal_hz, system.kinetic_energy, system.damping, change_w)
 
     # ---- devices --------------------------------------------------------------------------------------------------
 
@@ -115,9 +143,10 @@ class Rig:
         for place in self.layout.meters:
             point = self.site.poi if place.measures == POI else self.site.feeders[place.measures]
             own, product = seed / "meter" / place.id, place.product
-            phase_ns = int((own / "phase").uniforms(1)[0] * max(r.period_ns for r in product.refresh.values()))
+            longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
+            phase_ns = int((own / "phase").uniforms(1)[0] * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
-            meter = Meter(product, measured, mains, phase_ns, place.unit, own, exports=exports)
+            meter = Meter(product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh)
             self.meters[place.id] = meter
             self._attach(place.id, "meter", place.address, meter.device())
 

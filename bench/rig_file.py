@@ -12,8 +12,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bench import library
 from bench.config import (
+    DampingWHz,
     Document,
     DurationNs,
+    EnergyWs,
     FrequencyHz,
     PowerW,
     Share,
@@ -82,12 +84,30 @@ class AnalyserTable(Table):
     """Relative standard uncertainty of a reading; 0 in pure emulation, where power is known exactly."""
 
 
+class RefreshTable(Table):
+    """Update period, and averaging window as long, of a meter's groups of values; absent: as its product says."""
+
+    frequency: Annotated[DurationNs, positive] | None = None
+    power: Annotated[DurationNs, positive] | None = None
+    energy: Annotated[DurationNs, positive] | None = None
+
+
 class MeterTable(Table):
     """A meter the controller can read."""
 
     product: str = "eastron_sdm630"
     address: Address | None = None
     unit: int = Field(default=1, ge=1, le=247)
+    refresh: RefreshTable = RefreshTable()
+
+
+class SystemTable(Table):
+    """A power system so small that the site moves its frequency (swing equation, `emulator/grid.py`)."""
+
+    kinetic_energy: Annotated[EnergyWs, positive]
+    """Of all rotating machines, for example 5 GWs."""
+    damping: Annotated[DampingWHz, positive]
+    """Load damping plus primary response, for example 20 MW/Hz."""
 
 
 class PduTable(Table):
@@ -151,6 +171,9 @@ class RigFile(Document):
     analyser: AnalyserTable = AnalyserTable()
     meter: MeterTable = MeterTable()
     dispatch: bool = True
+    system: SystemTable | None = None
+    pool: bool = False
+    """Whether a mining pool counts the miners' shares and answers on the rig."""
     feeder: tuple[FeederTable, ...] = Field(min_length=1)
     load: tuple[LoadTable, ...] = ()
 

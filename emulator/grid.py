@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emulator.timeline import Signal
 from emulator.wire import SECOND, Instant
 
@@ -21,13 +23,12 @@ CHANNELS = {"frequency": "Hz", "voltage": "pu", "dispatch": "W", "recall": "1", 
 class Grid:
     """Signals by channel name. Before `play`, the grid is at rest: nominal frequency and voltage, no instruction.
 
-    `inertia_response`, when given, maps (instant, power change of the site in watts) to a frequency change in Hz and
-    closes the loop (swing equation of a small system); by default the site is too small to move the grid.
+    By default the site is too small to move the grid; `close_loop` lets it.
     """
 
-    def __init__(self, nominal_hz: float, nominal_w: float, response: Callable[[Instant], float] | None = None) -> None:
+    def __init__(self, nominal_hz: float, nominal_w: float) -> None:
         self.nominal_hz = nominal_hz
-        self._response = response
+        self._response: SwingResponse | None = None
         self.signals: dict[str, Signal] = {
             "frequency": Signal.constant(nominal_hz),
             "voltage": Signal.constant(1.0),
@@ -35,6 +36,16 @@ class Grid:
             "recall": Signal.constant(0.0),
             "price": Signal.constant(0.0),
         }
+
+    def close_loop(self, response: SwingResponse) -> None:
+        """From now on the frequency is the profile's plus what the site's own power does to it."""
+        self._response = response
+
+    def observed(self, stop: Instant) -> dict[str, Signal]:
+        """The signals as they were until `stop`, the site's own doing included: what a record of the run holds."""
+        if self._response is None:
+            return dict(self.signals)
+        return {**self.signals, "frequency": self._response.added_to(self.signals["frequency"], stop)}
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
         """Put a profile's signals on the axis with their time zero at `at`; channels not named stay as they are."""
@@ -91,6 +102,18 @@ class SwingResponse:
         self._change_w = change_w
         self._step_ns = step_ns
         self._knots = [0.0]
+
+    def added_to(self, frequency: Signal, stop: Instant) -> Signal:
+        """`frequency` with this change added, with a knot at every step until `stop`."""
+        knots = np.arange(0, stop + self._step_ns, self._step_ns, dtype=np.int64)
+        within = (frequency.t_ns >= 0) & (frequency.t_ns <= stop)
+        corners = frequency.t_ns[within]
+        knots = knots[~np.isin(knots, corners)]  # at a step both of its own points are kept, in their order
+        t_ns = np.concatenate([knots, corners])
+        value = np.concatenate([frequency.sample(knots), frequency.value[within]])
+        order = np.argsort(t_ns, kind="stable")
+        own = np.array([self(int(at)) for at in t_ns[order]])
+        return Signal(t_ns[order], value[order] + own)
 
     def __call__(self, at: Instant) -> float:
         """Frequency change at `at`, Hz; zero before instant 0."""

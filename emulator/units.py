@@ -13,6 +13,8 @@ _UNITS: dict[str, dict[str, float]] = {
     "s": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "W": {"mW": 1e-3, "W": 1.0, "kW": 1e3, "MW": 1e6, "GW": 1e9},
     "Wh": {"Wh": 1.0, "kWh": 1e3, "MWh": 1e6},
+    "Ws": {"Ws": 1.0, "kWs": 1e3, "MWs": 1e6, "GWs": 1e9},
+    "W/Hz": {"W/Hz": 1.0, "kW/Hz": 1e3, "MW/Hz": 1e6},
     "Hz": {"mHz": 1e-3, "Hz": 1.0, "kHz": 1e3, "MHz": 1e6},
     "V": {"mV": 1e-3, "V": 1.0, "kV": 1e3},
     "A": {"mA": 1e-3, "A": 1.0, "kA": 1e3},

@@ -1,0 +1,82 @@
+"""What a rig may have beyond the plain site: a small power system, a pool, meters renewed at another pace."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.config import validate
+from bench.rig import Rig
+from bench.rig_file import RigFile
+from emulator.clock import Clock, run
+from emulator.seed import Seed
+from emulator.timeline import Signal
+from emulator.wire import MILLISECOND, SECOND
+from tests.bench.small import RIG
+
+
+def small(**more: Any) -> RigFile:
+    return validate({**tomllib.loads(RIG), **more}, RigFile, "rig.toml")
+
+
+def shed_at_ten(file: RigFile, until_s: int = 60) -> Rig:
+    """The small rig after every miner was put to sleep at 10 s, played until `until_s`."""
+
+    async def main(clock: Clock) -> Rig:
+        rig = Rig(file, "rig.toml", clock, Seed(1), 60.0)
+        rig.play({"frequency": Signal.steps([(0, 60.0), (5 * SECOND, 59.5)])}, 0)
+        rig.fleet.run(np.arange(len(rig.fleet)), "sleep", 10 * SECOND)
+        await clock.sleep_until(until_s * SECOND)
+        return rig
+
+    return run(main)
+
+
+def test_a_site_in_a_small_system_lifts_the_frequency_that_its_meter_shows_and_that_is_recorded() -> None:
+    rig = shed_at_ten(small(system={"kinetic_energy": "2 MWs", "damping": "100 kW/Hz"}))
+    shed_w = rig.nominal_w - rig.site.poi.power_w(60 * SECOND)
+    lifted = 59.5 + shed_w / 100e3
+    assert rig.grid.frequency_hz(9 * SECOND) == pytest.approx(59.5)
+    assert rig.meters["meter-poi"].value("frequency_hz", 60 * SECOND) == pytest.approx(lifted, abs=0.005)
+    observed = rig.grid.observed(60 * SECOND)["frequency"]
+    assert observed.at(5 * SECOND - 1) == pytest.approx(60.0, abs=1e-6)
+    assert observed.at(5 * SECOND) == pytest.approx(59.5, abs=1e-6)
+    assert observed.at(60 * SECOND) == pytest.approx(lifted, abs=0.005)
+
+
+def test_a_site_in_a_large_system_moves_nothing() -> None:
+    rig = shed_at_ten(small())
+    assert rig.grid.frequency_hz(60 * SECOND) == 59.5
+    assert rig.grid.observed(60 * SECOND)["frequency"] is rig.grid.signals["frequency"]
+
+
+def test_the_pool_sees_the_hash_rate_of_the_site_within_its_own_standard_error() -> None:
+    file = small(pool=True)
+
+    async def main(clock: Clock) -> Rig:
+        await clock.sleep_until(3600 * SECOND)
+        return Rig(file, "rig.toml", clock, Seed(1), 60.0)
+
+    rig = run(main)
+    seen = rig.pool_report(0, 3600 * SECOND)
+    assert seen is not None
+    true_ths = float(rig.fleet.hash_ths(0).sum())
+    assert seen["shares"] == pytest.approx(18 * 60 * 8, rel=0.05)
+    assert seen["hash_rate_ths"] == pytest.approx(true_ths, rel=4 / np.sqrt(seen["shares"]))
+    assert dict.fromkeys(rig.layout.sorts().values()).keys() >= {"pool"}
+    assert ("pool", "stratum", "127.88.253.1", "3333") in list(rig.endpoints())
+
+
+def test_a_rig_without_a_pool_reports_none() -> None:
+    assert shed_at_ten(small(), 11).pool_report(0, SECOND) is None
+
+
+def test_a_rig_may_say_how_fast_its_meter_renews_a_group_of_values() -> None:
+    plain, fast = small(), small(meter={"refresh": {"frequency": "40 ms"}})
+    product, changed = (shed_at_ten(file, 11).meters["meter-poi"].refresh for file in (plain, fast))
+    assert changed["frequency"].period_ns == changed["frequency"].window_ns == 40 * MILLISECOND
+    assert changed["power"] == product["power"]
+    assert product["frequency"].period_ns != 40 * MILLISECOND
