@@ -18,9 +18,9 @@ def a_run(folder: Path) -> Path:
     """A folder as a run leaves it."""
     folder.mkdir(parents=True)
     for name in (*RUN_FILES, *REPORTS, "campaign.json"):
-        if name == "sut":
-            (folder / "sut" / "deep").mkdir(parents=True)
-            (folder / "sut" / "deep" / "log.txt").write_text("x")
+        if name in ("sut", "attachments"):
+            (folder / name / "deep").mkdir(parents=True)
+            (folder / name / "deep" / "log.txt").write_text("x")
         else:
             (folder / name).write_text("{}")
     (folder / "run.json").write_text(json.dumps({"schema": 1, "case": "x"}))
