@@ -41,6 +41,8 @@ GRADES = {
     "GK": "general knowledge",
     "estimate": "estimate, no source",
 }
+_DUST = 1e-7
+"""What is smaller is the rounding of sums of watts, in whatever unit it is shown."""
 _FIRM_GRADES = frozenset({"S", "T", "M"})
 
 
@@ -88,13 +90,15 @@ def headline(verdict: Verdict) -> Headline:
     """Word and sentence for the whole verdict."""
     if len(verdict.cases) == 1:
         return case_headline(verdict.cases[0], word(verdict.outcome, verdict.validity))
-    count = Counter(case_word(case) for case in verdict.cases)
+    count = Counter(_case_words(case) for case in verdict.cases)
     parts = [f"{number} {name}" for name, number in count.most_common()]
-    declared = sum(case.as_expected for case in verdict.cases)
-    if declared:
-        parts.append(f"{declared} ended as declared")
     cases = f"{len(verdict.cases)} cases: {', '.join(parts)}" if parts else "no case was run"
     return Headline(word(verdict.outcome, verdict.validity), cases)
+
+
+def _case_words(case: CaseVerdict) -> str:
+    """The word for a case, and that it was declared to be that."""
+    return f"{case_word(case)} as declared" if case.as_expected else case_word(case)
 
 
 def case_headline(case: CaseVerdict, shown: str | None = None) -> Headline:
@@ -130,6 +134,8 @@ def value_text(measured: Measured) -> str:
         return "not computable"
     unit, factor = _shown(measured.unit)
     value, expanded = factor * measured.value, factor * COVERAGE * measured.u
+    if abs(value) < _DUST and expanded < _DUST:
+        return f"0 {unit}".rstrip()
     if not (math.isfinite(expanded) and expanded > max(_NEGLIGIBLE * abs(value), 1e-9)):
         return f"{number(value)} {unit}".rstrip()
     decimals = min(9, max(0, 1 - math.floor(math.log10(expanded))))

@@ -125,6 +125,11 @@ def reaction(d: Deployment, a: Arguments) -> Finding | Skip:
     return Finding(measure.reaction_time(d.reduction, d.start_ns, d.until_ns, level, dwell))
 
 
+_BOOT_S = 180.0
+"""A controller that means to return has shown it by then: a miner's cold boot takes 125 to 135 s (M)."""
+_TAIL_NS = 50_000_000
+
+
 def stay_after(d: Deployment, a: Arguments) -> Finding | Skip:
     """The least share delivered during `span` after the release instant: coming back too soon shows here."""
     if not d.released or d.release_ns + _ns(a["span"]) > d.end_ns:
@@ -145,8 +150,17 @@ def restored(d: Deployment, a: Arguments) -> Finding | Skip:
     measured = measure.reach_time(d.reduction, begin, d.end_ns, None, a["tolerance"] * d.asked_w)
     seen = (d.end_ns - begin) / _S
     if isinstance(measured, NotReached) and a.most is not None and seen < a.most:
+        if seen >= _BOOT_S and not _begun(d, begin):
+            reason = f"nothing had come back {seen:g} s after it could, where the recording ends"
+            return Finding(NotReached(f"{reason}; {a.most:g} s are allowed"), doubtful=True)
         return Skip(f"not back {seen:g} s after it could be, where the recording ends; {a.most:g} s are allowed")
     return Finding(measured)
+
+
+def _begun(d: Deployment, begin: int) -> bool:
+    """Whether any of the delivery was given back between `begin` and the end of the recording."""
+    before, last = measure.value_at(d.reduction, begin), measure.value_at(d.reduction, d.end_ns - _TAIL_NS)
+    return last.value < before.value - MOVED * d.asked_w
 
 
 def fall(d: Deployment, a: Arguments) -> Finding | Skip:

@@ -135,8 +135,13 @@ def model(model_id: str) -> MinerModel:
     """The model with this id or full name ("s19j_pro", "Antminer S19j Pro"); CatalogueError names a near match."""
     known = model_ids()
     if model_id in known:
-        return read_model(f"models/{model_id}.toml", _load("models", model_id))
-    by_name = {read_model(name, _load("models", name)).type_string: name for name in known}
+        found = read_model(f"models/{model_id}.toml", _load("models", model_id))
+        if found.id != model_id:
+            raise CatalogueError(
+                f"models/{model_id}.toml: id: {found.id!r} is not the name of the file; write {model_id!r}"
+            )
+        return found
+    by_name = {model(name).type_string: name for name in known}
     by_name |= {full.split(" ", 1)[1]: name for full, name in by_name.items()}
     if model_id in by_name:
         return model(by_name[model_id])
@@ -153,6 +158,9 @@ def family(family_id: str) -> PhaseFamily:
 
 def read_model(file: str, data: Mapping[str, Any]) -> MinerModel:
     """Build a model from its parsed file. Raises CatalogueError naming `file` and the key."""
+    fields = {"id", "make", "name", "variant", "type_string", "cooling", "chip", "boards", "chips_per_board", "fans"}
+    for unknown in sorted(set(data) - fields - {"figures"}):
+        raise CatalogueError(f"{file}: unknown key {unknown!r}; {_near(unknown, sorted(fields))}")
     units = {"nominal_ths": "TH/s", "nominal_w": "W", "sleep_w": "W", "frequency": "Hz", "voltage": "V"}
     raw = _key(file, data, "figures", dict)
     figures = {}

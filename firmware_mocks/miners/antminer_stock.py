@@ -34,6 +34,8 @@ from firmware_mocks.miners.replies import figures, templates, values
 FIGURES = figures(__package__, "antminer_stock.toml")
 TEMPLATES = templates(__package__, "antminer_stock.json")
 METER = values(FIGURES, "meter")
+MODELS = frozenset(key.removesuffix(".subtype") for key in FIGURES if key.endswith(".subtype"))
+"""Models with a table of their own in the figures: those that this firmware runs on."""
 Effect = Callable[[Instant], None]
 NORMAL, SLEEP = 0, 1
 POWER_PORT = 6060
@@ -416,7 +418,7 @@ FIRMWARE = Firmware(
     name="antminer-stock",
     title="Bitmain stock firmware",
     make="Antminer",
-    models=frozenset({"s19j_pro", "s19_xp", "s21"}),
+    models=MODELS,
     phases="bitmain_stock",
     ports={API: 4028, WEB: 80},
     credentials=Credentials("root", "root"),

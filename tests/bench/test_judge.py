@@ -323,3 +323,21 @@ def test_a_slower_site_never_does_better(delay_s: float, more_s: float) -> None:
 def test_judging_twice_gives_the_same_verdict_and_order_of_signals_does_not_matter() -> None:
     turned = replace(GOOD, signals=dict(reversed(list(GOOD.signals.items()))))
     assert judge(GOOD, [FFR, RAMP]) == judge(turned, [FFR, RAMP])
+
+
+def test_a_site_of_which_nothing_comes_back_after_the_recall_is_not_passed() -> None:
+    gone = facts("ercot_rrs_ufr_short", lambda t: shed(t, 0.3, 1.02)[:3])
+    verdict = judge(gone, [UFR])
+    restored = next(check for check in verdict.checks if check.id == "restored")
+    assert restored.outcome is Outcome.INCONCLUSIVE
+    assert isinstance(restored.measured, NotReached)
+    assert "nothing had come back" in restored.measured.reason
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_site_that_is_on_its_way_back_when_the_recording_ends_is_not_doubted() -> None:
+    slow = facts("ercot_rrs_ufr_short", lambda t: shed(t, 0.3, 1.02, ramp_s=4000.0))
+    verdict = judge(slow, [UFR])
+    assert "restored" not in {check.id for check in verdict.checks}
+    assert any("restored" in reason for reason in verdict.not_judged)
+    assert verdict.outcome is Outcome.PASS

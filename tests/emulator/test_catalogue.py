@@ -51,6 +51,13 @@ def test_errors_of_a_model_name_file_and_key() -> None:
         catalogue.read_model("my.toml", data)
 
 
+def test_a_misspelt_key_of_a_model_gets_a_hint() -> None:
+    data = _model()
+    data["chps_per_board"] = data.pop("chips_per_board")
+    with pytest.raises(CatalogueError, match="unknown key 'chps_per_board'; did you mean 'chips_per_board'"):
+        catalogue.read_model("my.toml", data)
+
+
 def test_a_phase_script_must_end_open() -> None:
     raw = tomllib.loads((files("emulator.catalogue") / "phases" / "luxos.toml").read_text())
     raw["script"]["sleep"]["step"][-1]["for"] = "1 s"
