@@ -16,6 +16,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +49,7 @@ class PythonAdapter(Adapter):
         self._log: _Log
         self._prints: contextlib.ExitStack
         self._watchdog: Watchdog
+        self._pool: ThreadPoolExecutor
         self._said_ready: asyncio.Future[None]
         self._contact: asyncio.Future[object]
         self._task: asyncio.Task[None]
@@ -67,6 +69,8 @@ class PythonAdapter(Adapter):
         for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
             kept = self._prints.enter_context(_Printed(context.clock, context.folder / f"{name}.log"))
             self._prints.enter_context(redirect(kept))
+        self._pool = ThreadPoolExecutor(thread_name_prefix="controller")
+        context.clock.loop.set_default_executor(self._pool)
         self._watchdog = Watchdog(context.patience_ns, self._blocked)
         self._watchdog.start()
         self._said_ready = context.clock.loop.create_future()
@@ -92,6 +96,9 @@ class PythonAdapter(Adapter):
             if not self._task.done():
                 self.stubborn = f"did not end within {GRACE_NS / SECOND:g} s of being cancelled"
                 await self._put_down()
+        # The loop waits for its executor when it closes; a job of the controller's may never end.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._clock.loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="bench"))
         self._watchdog.stop()
         self._prints.close()
         self._log.close()

@@ -7,13 +7,14 @@ functions, so that `--help` is quick.
 
 from __future__ import annotations
 
+import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.terminal import Screen, errors, results, told
+from bench.terminal import Screen, errors, leave, results, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -284,7 +285,12 @@ def profile_show(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `ramprig` command, or of a program that has its own `arguments`; ends in SystemExit."""
-    app(arguments, prog_name="ramprig")
+    before = set(threading.enumerate())
+    try:
+        app(arguments, prog_name="ramprig")
+    except SystemExit as ended:
+        leave(ended.code, before)
+        raise
 
 
 if __name__ == "__main__":

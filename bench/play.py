@@ -28,6 +28,7 @@ from bench.services import load_service
 from emulator import clock as clocks
 from emulator.faults import Fault, FaultError, FaultPlan, read_fault
 from emulator.seed import Seed
+from emulator.wire import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -160,6 +161,8 @@ class _Run:
         self.recorder = Recorder(folder, self._info(), _effective(what))
 
     async def main(self) -> None:
+        if isinstance(self.clock.loop, clocks.VirtualLoop):
+            self.clock.loop.stall_limit_s = self.table.patience / SECOND
         contact: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.rig.traffic.on_first = lambda now: None if contact.done() else contact.set_result(now)
         inventory = self.rig.inventory()

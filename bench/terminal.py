@@ -6,7 +6,9 @@ stand inside the functions, because the command line imports this to print its h
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from bench.play import Progress
     from bench.verdict import CaseVerdict
 
+_LAST_WAIT_S = 3.0
+"""How long threads that a controller left behind may keep the program from ending (estimate)."""
 _WIDTH = 120
 """Columns of results that go to no terminal."""
 
@@ -107,6 +111,24 @@ def errors() -> Iterator[None]:
         raise  # whoever read the results has enough of them; typer ends quietly
     except Exception as error:  # noqa: BLE001 the last line of defence
         raise typer.Exit(_mishap(error)) from None
+
+
+def leave(code: object, before: set[threading.Thread]) -> None:
+    """Called last: the interpreter waits for every thread, and one that a controller has left behind may never end."""
+    left = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    if not left:
+        return
+
+    def abandon() -> None:
+        names = ", ".join(sorted(thread.name for thread in left if thread.is_alive()))
+        typer.echo(f"ramprig: threads of the controller do not end and are abandoned: {names}", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+    timer = threading.Timer(_LAST_WAIT_S, abandon)
+    timer.daemon = True  # an end in good time is not held up by it
+    timer.start()
 
 
 def _mishap(error: Exception) -> int:

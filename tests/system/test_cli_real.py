@@ -305,6 +305,24 @@ def test_a_program_that_crashes_or_hangs_is_an_outcome_with_its_reason(
     assert finished.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("await asyncio.get_running_loop().run_in_executor(None, time.sleep, 999)", "controller_0"),
+        ("threading.Thread(target=time.sleep, args=(999,), name='poller').start()", "poller"),
+    ],
+)
+def test_a_thread_that_never_ends_keeps_neither_the_verdict_nor_the_program(
+    tmp_path: Path, body: str, left: str
+) -> None:
+    (tmp_path / "ctl.py").write_text(f"import asyncio, threading, time\nasync def controller(i, c):\n    {body}\n")
+    write(tmp_path, case=CASE.replace('"10 s"', '"10 s"\npatience = "1 s"'))
+    finished = done(tmp_path, "run", "case.toml", "--sut", "python:ctl.py:controller", "--out", "out", "--json")
+    (one,) = json.loads(finished.stdout)["cases"]
+    assert finished.returncode == 3, one["reasons"]
+    assert finished.stderr == f"ramprig: threads of the controller do not end and are abandoned: {left}\n"
+
+
 # ---- a terminal ------------------------------------------------------------------------------------------------------
 
 
