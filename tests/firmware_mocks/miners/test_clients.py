@@ -24,10 +24,7 @@ pytestmark = [
 pyasic = pytest.importorskip("pyasic", reason="pyasic is not installed", exc_type=ImportError)
 luxos = pytest.importorskip("luxos.asyncops", reason="luxos is not installed", exc_type=ImportError)
 
-UNITS = [
-    ("antminer-stock", "s19j_pro"), ("antminer-stock", "s19_xp"), ("antminer-stock", "s21"),
-    ("luxos", "s19j_pro"), ("luxos", "s19_xp"), ("luxos", "s21"), ("luxos", "s19k_pro"),
-]  # fmt: skip
+UNITS = [(name, model) for name in ("antminer-stock", "luxos") for model in sorted(miners.load(name).models)]
 SHOWN = {"antminer-stock": "Stock", "luxos": "LuxOS"}
 
 
