@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bench.play import Progress
     from bench.verdict import CaseVerdict
 
+_SIGTERM_EXIT = 143
+"""What a run ends with that was told to end: 128 and the number of the signal."""
 _LAST_WAIT_S = 3.0
 """How long threads that a controller left behind may keep the program from ending (estimate)."""
 _WIDTH = 120
@@ -104,11 +106,12 @@ def errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("ramprig: stopped; a run that was under way is void", err=True)
         raise typer.Exit(130) from None
-    except SystemExit as error:
-        typer.echo("ramprig: told to end; a run that was under way is void", err=True)
-        raise typer.Exit(error.code if isinstance(error.code, int) else 4) from None
-    except BrokenPipeError:
-        raise  # whoever read the results has enough of them; typer ends quietly
+    except (SystemExit, BrokenPipeError) as error:
+        if isinstance(error, SystemExit) and error.code == _SIGTERM_EXIT:
+            typer.echo("ramprig: told to end; a run that was under way is void", err=True)
+            raise typer.Exit(_SIGTERM_EXIT) from None
+        # else whoever read the results has enough of them, which changes nothing about them
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open to the end
     except Exception as error:  # noqa: BLE001 the last line of defence
         raise typer.Exit(_mishap(error)) from None
 
@@ -135,9 +138,11 @@ def _mishap(error: Exception) -> int:
     """Say what went wrong; the exit code for it."""
     from bench.config import ConfigError
     from bench.record import RunFolderError
+    from emulator.catalogue import CatalogueError
+    from emulator.modbus.products import ProductError
     from emulator.network import NetworkError
 
-    if isinstance(error, (ConfigError, RunFolderError, NetworkError)):
+    if isinstance(error, (ConfigError, RunFolderError, NetworkError, CatalogueError, ProductError)):
         for line in str(error).splitlines():
             typer.echo(f"ramprig: {line}", err=True)
         return 2

@@ -160,6 +160,8 @@ def restored(d: Deployment, a: Arguments) -> Finding | Skip:
 def _begun(d: Deployment, begin: int) -> bool:
     """Whether any of the delivery was given back between `begin` and the end of the recording."""
     before, last = measure.value_at(d.reduction, begin), measure.value_at(d.reduction, d.end_ns - _TAIL_NS)
+    if isinstance(before, NotComputable) or isinstance(last, NotComputable):
+        return True  # nothing is known against it
     return last.value < before.value - MOVED * d.asked_w
 
 
