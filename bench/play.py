@@ -179,7 +179,10 @@ class _Run:
                 ready = await self.sut.ready(self.armed_ns - self.clock.now())
                 kind = "sut_ready" if ready.ok else "sut_not_ready"
                 self.recorder.event(self.clock.now(), kind, reason=ready.reason)
-                await self._watch()
+                if self.clock.mode == "real" and not ready.ok and self.sut.exit:
+                    self.end_ns = self.clock.now()  # it never began: nothing is worth waiting minutes for
+                else:
+                    await self._watch()
             finally:
                 await self.sut.stop()
             self._finish()

@@ -51,8 +51,10 @@ def _print_case(case: CaseVerdict, console: Console) -> None:
     line.append(f"  {case.id}", style="bold")
     line.append(f"  {case.title}  ({head.sentence}; seed {case.seed})")
     console.print(line)
+    doubted = {gate.validity.name.lower() for gate in case.gates if gate.validity is not Validity.VALID}
     for reason in case.reasons:
-        console.print(Text(f"  {reason}"))
+        if reason.partition(":")[0] not in doubted:  # those stand below, one for each gate
+            console.print(Text(f"  {reason}"))
     for gate in case.gates:
         if gate.validity is not Validity.VALID:
             text = Text("  ")
