@@ -22,8 +22,8 @@ class ConfigError(Exception):
     """A file that cannot be used. Each of `problems` is one sentence: file, key, what is wrong, remedy."""
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = tuple(problem.replace("\n", "\\n") for problem in problems)  # a value may hold a line break
+        super().__init__("\n".join(self.problems))
 
 
 class Table(BaseModel):
@@ -106,6 +106,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if "\\u0000" in text or "\\x00" in text:
+        raise ConfigError(f"{path}: holds a NUL character, which no name and no path may; remove it")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

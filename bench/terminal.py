@@ -81,7 +81,8 @@ class Screen:
 
         def moved(done_ns: int, whole_ns: int) -> None:
             played = f"{done_ns / 1e9:.0f} of {whole_ns / 1e9:.0f} s simulated"
-            self._bar.update(self._task, completed=done_ns / whole_ns, played=played)
+            share = done_ns / whole_ns if whole_ns else 1.0
+            self._bar.update(self._task, completed=share, played=played)
 
         return moved
 

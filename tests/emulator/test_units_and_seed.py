@@ -37,6 +37,12 @@ def test_a_duration_is_integer_nanoseconds_and_not_negative() -> None:
     assert duration_ns("-1 s", negative=True) == -1_000_000_000
 
 
+@pytest.mark.parametrize("text", ["1e300 s", "-1e18 s", "200000 d"])
+def test_a_duration_that_64_bit_nanoseconds_do_not_hold_is_refused(text: str) -> None:
+    with pytest.raises(UnitError, match=r"is too long; instants are 64 bit nanoseconds, write at most 3\.15e\+09 s"):
+        duration_ns(text, negative=True)
+
+
 @given(st.integers(0, 2**63), st.integers(1, 50), st.integers(1, 50))
 def test_a_draw_belongs_to_its_index_whatever_the_count(root: int, few: int, many: int) -> None:
     seed = Seed(root) / "miner" / 3
