@@ -94,6 +94,7 @@ class RunFacts:
     occurrences: tuple[Occurrence, ...] = ()
     meter_gap_ns: int = 0
     lateness_p99_ns: int = 0
+    lateness_max_ns: int = 0
     lateness_budget_ns: int = 2_000_000
     trace_sha256: str = ""
     expected: str = ""

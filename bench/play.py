@@ -258,7 +258,6 @@ class _Run:
             pool=rig.pool_report(self.armed_ns, end),
             sut_exit=self.sut.exit,
             sut=self.sut.evidence(),
-            meter_gap_ns=0,
         )
 
     def _info(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import thread as pools
 from typing import TYPE_CHECKING, Any
 
-_PATIENCE_S = 1.0
+_PATIENCE_S = 5.0
 """Real time after which a finished job no longer waits for an older one that still runs. estimate"""
 
 if TYPE_CHECKING:

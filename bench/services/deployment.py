@@ -60,7 +60,7 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         asked = base.mean.value - _lowest(facts.signals["dispatch"], start, min(release, stop))[1]
         if asked <= 0:
             return f"the dispatch asked for nothing: the site drew {base.mean.value:.0f} W already"
-    follows = clock.release in ("recall", "dispatch")
+    follows = clock.release in ("recall", "recall_or_event", "dispatch")
     return Deployment(
         facts=facts,
         event=event,
@@ -117,7 +117,7 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
     """When the site may return, and whether that came before the trace ends."""
     found: list[int | None] = []
     recall, dispatch, frequency = (facts.signals.get(name) for name in ("recall", "dispatch", "frequency"))
-    if clock.release in ("recall", "dispatch") and recall is not None:
+    if clock.release in ("recall", "recall_or_event", "dispatch") and recall is not None:
         found.append(recall.first_crossing(recall.at(start) + 0.5, falling=False, start=start, stop=end))
     if clock.release == "dispatch" and dispatch is not None:
         at, lowest = _lowest(dispatch, start, min(event.stop_ns, end))
@@ -129,6 +129,8 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
     instants = [instant for instant in found if instant is not None]
     if instants:
         return min(instants), True
+    if clock.release == "recall":
+        return end, False  # no message came: nothing was recalled, whatever the profile calls the event's end
     return min(event.stop_ns, end), event.stop_ns < facts.stop_ns
 
 

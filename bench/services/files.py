@@ -31,7 +31,7 @@ class FigureTable(Table):
 
 class ClockTable(Table):
     starts: Literal["frequency", "dispatch", "event"]
-    release: Literal["recall", "frequency", "dispatch", "event"]
+    release: Literal["recall", "recall_or_event", "frequency", "dispatch", "event"]
     level: str | None = None
     strict: bool = False
     reaches: str | None = None

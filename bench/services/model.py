@@ -66,7 +66,7 @@ class Clock:
     """
 
     starts: Literal["frequency", "dispatch", "event"]
-    release: Literal["recall", "frequency", "dispatch", "event"]
+    release: Literal["recall", "recall_or_event", "frequency", "dispatch", "event"]
     level: Figure | None = None
     strict: bool = False
     reaches: Figure | None = None

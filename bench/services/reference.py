@@ -93,7 +93,8 @@ def _start(service: Service) -> str:
 def _end(service: Service) -> str:
     clock = service.clock
     return {
-        "recall": "at the recall message, or where there is none at the event's end",
+        "recall": "at the recall message, and never without one",
+        "recall_or_event": "at the recall message, or where there is none at the event's end",
         "frequency": f"when the frequency is back at {clock.release_level}",
         "dispatch": "when the dispatched power rises or the recall message comes",
         "event": "at the event's end",

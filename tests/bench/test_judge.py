@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.facts import RunFacts, Series
 from bench.judge import decide, judge
+from bench.profile import Timeline
 from bench.services import load_service
 from bench.services.model import Service
 from bench.verdict import (
@@ -24,6 +25,7 @@ from bench.verdict import (
     Validity,
     Verdict,
 )  # fmt: skip
+from emulator.timeline import Signal
 from tests.bench.site import COMMITMENT_W, NOMINAL_W, S, facts, shed
 
 FFR = load_service("ercot_rrs_ffr")
@@ -341,3 +343,19 @@ def test_a_site_that_is_on_its_way_back_when_the_recording_ends_is_not_doubted()
     assert "restored" not in {check.id for check in verdict.checks}
     assert any("restored" in reason for reason in verdict.not_judged)
     assert verdict.outcome is Outcome.PASS
+
+
+def test_a_site_that_comes_back_without_any_recall_has_not_stayed_off() -> None:
+    def early(timeline: Timeline) -> list[tuple[float, float]]:
+        start = timeline.events[0].start_ns / S
+        return [(0, 0), (start + 0.3, 0), (start + 0.3, 1.02), (start + 250.0, 1.02), (start + 280.0, 0)]
+
+    base = facts("ercot_rrs_ufr_short", early)
+    never = replace(base, signals={**base.signals, "recall": Signal.constant(0.0)})
+    stayed = next(check for check in judge(never, [UFR]).checks if check.id == "stay_off")
+    assert stayed.outcome is Outcome.FAIL
+
+
+def test_a_bench_that_froze_across_the_event_has_run_no_experiment() -> None:
+    assert voided(replace(GOOD, lateness_max_ns=3_000_000_000), "freeze")
+    assert judge(replace(GOOD, lateness_max_ns=50_000_000), [FFR]).validity is Validity.SUSPECT

@@ -131,6 +131,17 @@ def test_a_retune_of_a_whatsminer_collapses_before_it_settles() -> None:
     assert fleet.power_w(390 * S)[0] == pytest.approx(0.95 * fleet.power_w(-S)[0], rel=0.03)
 
 
+def test_a_retune_while_a_miner_boots_changes_its_goal_and_not_its_boot() -> None:
+    fleet, left_alone = fleet_of("luxos"), fleet_of("luxos")
+    for one in (fleet, left_alone):
+        one.switch_mains(rows(0), False, S)
+        one.switch_mains(rows(0), True, 10 * S)
+    fleet.run(rows(0), "retune", 50 * S, setpoint=0.8)
+    np.testing.assert_array_equal(fleet.power_w(100 * S), left_alone.power_w(100 * S))
+    assert MinerUnit(fleet, 0).phase(100 * S) is Phase.BOOT
+    assert fleet.power_w(600 * S)[0] == pytest.approx(0.8 * left_alone.power_w(600 * S)[0])
+
+
 def test_an_open_outlet_takes_the_api_away_and_a_closed_one_boots_the_miner() -> None:
     fleet = fleet_of("luxos")
     unit = MinerUnit(fleet, 0)
