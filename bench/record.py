@@ -71,8 +71,10 @@ class Truth:
         drawn = joules[np.searchsorted(edges, closes)] - joules[np.searchsorted(edges, opens)]
         return Series(t_ns, drawn / (window_ns * 1e-9), window_ns=window_ns)
 
-    def heat(self, start: Instant, stop: Instant) -> HeatMap:
-        """Mean power of each miner as a share of nominal, in equal columns over [start, stop]."""
+    def heat(self, start: Instant, stop: Instant) -> HeatMap | None:
+        """Mean power of each miner as a share of nominal, in equal columns over [start, stop]; None for no time."""
+        if stop - start < _HEAT_COLUMNS:
+            return None
         edges = np.linspace(start, stop, _HEAT_COLUMNS + 1).astype(np.int64)
         rows = np.arange(len(self.miners), dtype=np.int64)
         totals = np.stack([self.log.total(self.log.entries_at(rows, int(t)), int(t)) for t in edges], axis=1)

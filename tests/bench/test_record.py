@@ -140,6 +140,12 @@ def test_the_heat_map_has_a_row_for_each_miner_and_shows_who_was_off(tmp_path: P
     assert heat.share[1, column] == pytest.approx(1.0, abs=0.1)
 
 
+def test_a_run_that_took_no_time_has_no_heat_map_and_no_samples(folder: Path) -> None:
+    edit_document(folder, "stop", lambda d: d.update(t_ns=0))
+    facts = read_run(folder)
+    assert (facts.heat, facts.power.t_ns.size, facts.complete) == (None, 0, True)
+
+
 def test_the_grids_signals_come_back_as_they_were(played: Path) -> None:
     signals = read_run(played).signals
     assert sorted(signals) == ["dispatch", "frequency", "price", "recall", "voltage"]
