@@ -332,13 +332,13 @@ class _Planner:
                 self._wrong(f"{key}.address: {given} and {plus} more leave 127.0.0.0/8; begin lower")
                 return ""
             return str(ipaddress.IPv4Address(first + plus))
-        if number > _HOSTS:
-            self._wrong(f"{key}: more than {_HOSTS} devices at .{third} of {self._net}; use a second rig")
-            return ""
-        if second >= 2 ** (16 - self._net.prefixlen):
-            room = _MINER_BLOCKS * _HOSTS * 2 ** (16 - self._net.prefixlen)
+        further, host = divmod(number - 1, _HOSTS)
+        second, number = second + further, host + 1
+        blocks = 2 ** (16 - self._net.prefixlen)
+        if second >= blocks:
             self._wrong(
-                f"network.subnet: {self._net} holds {room} miners; write a larger one, for example 127.16.0.0/12"
+                f"network.subnet: {self._net} holds {_MINER_BLOCKS * _HOSTS * blocks} miners and {_HOSTS * blocks} "
+                "devices of each other sort; write a larger one, for example 127.16.0.0/12"
             )
             return ""
         return str(self._net.network_address + second * 65_536 + third * 256 + number)

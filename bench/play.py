@@ -152,13 +152,14 @@ class _Run:
         self.armed_ns = clock.now() + self.table.lead_in
         faults = FaultPlan([_moved(fault, self.armed_ns) for fault in what.faults], seed)
         self.faults = faults
+        # first of all: a run that is killed while its rig is built reads as one that has not ended
+        self.recorder = Recorder(folder, self._info(), _effective(what))
         self.rig = Rig(what.rig, str(what.rig_path), clock, seed, what.nominal_hz, faults)
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
         self.stopped_ns = 0
         """When the run was over, or was broken off."""
         self.sut = build(self.table.sut, what.case.origin.parent, self.table.time)
-        self.recorder = Recorder(folder, self._info(), _effective(what))
 
     async def main(self) -> None:
         if isinstance(self.clock.loop, clocks.VirtualLoop):

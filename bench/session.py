@@ -49,17 +49,31 @@ def run_cases(
     out_folder.prepare(out, [what.case.id for what in plans])
     verdicts: list[CaseVerdict] = []
     facts: dict[str, RunFacts] = {}
-    for what in plans:
-        case = what.case
-        verdict, found = run_case(what, out / case.id, progress(case) if progress else None)
-        if found is not None:
-            facts[case.id] = found
-        verdicts.append(verdict)
-        if judged is not None:
-            judged(verdict)
+    try:
+        for what in plans:
+            case = what.case
+            verdict, found = run_case(what, out / case.id, progress(case) if progress else None)
+            if found is not None:
+                facts[case.id] = found
+            verdicts.append(verdict)
+            if judged is not None:
+                judged(verdict)
+    except BaseException:
+        if verdicts:  # what was judged before the suite was cut short is not lost
+            unfinished = [_unfinished(what.case) for what in plans[len(verdicts) :]]
+            write_reports(Verdict(title, (*verdicts, *unfinished)), facts, out)
+        raise
     whole = Verdict(title, tuple(verdicts))
     write_reports(whole, facts, out)
     return whole
+
+
+def _unfinished(case: Case) -> CaseVerdict:
+    """The verdict on a case that the end of its suite has cut off."""
+    return CaseVerdict(
+        case.id, case.table.title or case.id, Outcome.ABORTED, Validity.VOID,
+        reasons=("the suite was stopped before this case had ended",), expected=case.expected, seed=case.seed,
+    )  # fmt: skip
 
 
 def run_case(

@@ -162,7 +162,7 @@ class Fleet:
                 self.setpoint[rows] = setpoint
             self._remember(rows[~self.mains[rows]], name)
             rows = rows[self.mains[rows]]
-            if name == "retune":  # before the chips hash there is nothing to ramp: the running script aims at the new goal
+            if name == "retune":  # before the chips hash, the running script aims at the new goal by itself
                 rows = rows[np.isin(self.log.column("phase")[self.log.latest[rows]], (Phase.HASHING, Phase.RETUNE))]
             self._start(rows, name, at)
         if self._on_command is not None and rows.size:

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -193,11 +194,11 @@ class Controller:
 async def _every(interval_s: float) -> AsyncIterator[None]:
     """Ticks `interval_s` apart on an absolute grid; those that have been missed are left out."""
     loop = asyncio.get_running_loop()
-    due_s = loop.time()
+    start_s, tick = loop.time(), 0
     while True:
         yield
-        due_s = max(due_s + interval_s, loop.time())
-        await asyncio.sleep(due_s - loop.time())
+        tick = max(tick + 1, math.ceil((loop.time() - start_s) / interval_s))
+        await asyncio.sleep(start_s + tick * interval_s - loop.time())
 
 
 # ---- starting -----------------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def first(**change: Any) -> Callable[[dict[str, Any]], object]:
         (first(meter={"address": "127.88.250.1"}), "meter-feeder-1 and meter-poi are both on 127.88.250.1"),
         (first(pdu={"product": "netio"}), "feeder[0].pdu.count: is missing; add this key"),
         (first(pdu={"product": "netio", "count": 1}), "feeder[0].pdu.product: unknown "),
-        (first(pdu={"product": "netio_powerpdu_4ps", "count": 255}), "more than 254 devices at .251 of 127.88.0.0/16"),
+        (first(pdu={"product": "netio_powerpdu_4ps", "count": 255}), "127.88.0.0/16 holds 63246 miners and 254"),
         (first(miners=[]), "rig.toml: feeder[0].miners: is empty; give at least one"),
         (first(id="pdu-02"), "the id 'pdu-02' is a feeder and a PDU; give the feeder another id"),
         (first(id="poi"), "the id \"poi\" is taken by the point of interconnection; choose another"),
@@ -215,7 +215,8 @@ def test_a_rig_that_cannot_stand_is_named_with_file_key_and_remedy(
 def test_a_subnet_without_room_for_its_miners_is_one_sentence() -> None:
     (problem,) = problems(changed(lambda table: table["feeder"][0]["miners"][1].update(MUTE, count=249 * 254)))
     assert problem == (
-        "rig.toml: network.subnet: 127.88.0.0/16 holds 63246 miners; write a larger one, for example 127.16.0.0/12"
+        "rig.toml: network.subnet: 127.88.0.0/16 holds 63246 miners and 254 "
+        "devices of each other sort; write a larger one, for example 127.16.0.0/12"
     )
 
 
