@@ -87,21 +87,22 @@ cdef int _failed(int tier, uint32_t nonce) except -1:
     )
 
 
+cdef const fastpath_tier *_batch_tier(int tier) noexcept nogil:
+    return &fastpath_tiers[tier] if tier >= 0 else NULL
+
+
 def sha256d(data):
     cdef Py_buffer view
     cdef uint8_t digest[32]
     _take(data, "data", -1, &view)
     if view.len < GIL_BYTES:
-        fastpath_sha256d(<const uint8_t *>view.buf, <size_t>view.len, digest)
+        fastpath_hash_items(
+            _batch_tier(_tier(FASTPATH_BATCH)), <const uint8_t *>view.buf, <size_t>view.len, 1, digest)
     else:
         with nogil:
             fastpath_sha256d(<const uint8_t *>view.buf, <size_t>view.len, digest)
     PyBuffer_Release(&view)
     return PyBytes_FromStringAndSize(<char *>digest, 32)
-
-
-cdef const fastpath_tier *_batch_tier(int tier) noexcept nogil:
-    return &fastpath_tiers[tier] if tier >= 0 else NULL
 
 
 def sha256d_many(buffer, item_size, *, kernel=None):
@@ -316,7 +317,11 @@ cdef uint8_t *_gather(list hashes) except NULL:
         raise MemoryError
     try:
         for i in range(count):
-            _take(hashes[i], f"txids[{i}]", 32, &view)
+            each = hashes[i]
+            if type(each) is bytes and len(<bytes>each) == 32:
+                memcpy(level + 32 * i, PyBytes_AS_STRING(each), 32)
+                continue
+            _take(each, f"txids[{i}]", 32, &view)
             memcpy(level + 32 * i, view.buf, 32)
             PyBuffer_Release(&view)
     except BaseException:

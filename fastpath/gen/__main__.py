@@ -40,7 +40,7 @@ def order_of(stem: str, kernel: streams.Kernel) -> streams.Order:
 
 def generated() -> dict[str, str]:
     """File name -> content."""
-    files = {"portable_body.h": scalar.portable()}
+    files = {"portable_body.h": scalar.portable(), "batch_constants.h": scalar.batch_constants()}
     for target in (lanes.AVX2, lanes.AVX512):
         files[f"{target.name}_body.h"] = lanes.header(target)
         for work in ("scan", "versions"):

@@ -4,20 +4,11 @@
 
 #include "kernel.h"
 
+#include "batch_constants.h"
+
 enum { WAYS = 4 };
 #define EACH _Pragma("GCC unroll 4") for (int i = 0; i < WAYS; i++)
 #define LOAD(words) _mm_load_si128((const __m128i *)(words))
-
-static const uint32_t K[64] __attribute__((aligned(64))) = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
 
 typedef struct {
     __m128i abef[WAYS], cdgh[WAYS];
@@ -39,7 +30,7 @@ static inline __attribute__((always_inline)) void compress(states *s, __m128i w[
             EACH now[i] = _mm_sha256msg2_epu32(
                 _mm_add_epi32(_mm_sha256msg1_epu32(now[i], next[i]), _mm_alignr_epi8(last[i], before[i], 4)), last[i]);
         }
-        const __m128i k = LOAD(K + 4 * group);
+        const __m128i k = LOAD(ROUND_CONSTANTS + 4 * group);
         EACH with_k[i] = _mm_add_epi32(now[i], k);
         four_rounds(s, with_k);
     }
@@ -62,18 +53,7 @@ static inline __m128i upper_words(__m128i abef, __m128i cdgh) {
     return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(abef), _mm_castsi128_ps(cdgh), 0x11));
 }
 
-/* K+W of the second block of a 64-byte message, which is all padding. */
-static void padding_words(uint32_t words[64]) {
-    memset(words, 0, 64);
-    words[0] = 0x80000000;
-    words[15] = 512;
-    for (int t = 16; t < 64; t++)
-        words[t] = small_sigma1(words[t - 2]) + words[t - 7] + small_sigma0(words[t - 15]) + words[t - 16];
-    for (int t = 0; t < 64; t++) words[t] += K[t];
-}
-
-static inline __attribute__((always_inline)) void hash_four(const uint8_t *messages, int size, const uint32_t padding[64],
-                                                            uint8_t *digests) {
+static inline __attribute__((always_inline)) void hash_four(const uint8_t *messages, int size, uint8_t *digests) {
     const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bll, 0x0405060700010203ll);
     const __m128i abef = _mm_set_epi32((int)0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c);
     const __m128i cdgh = _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19);
@@ -88,7 +68,7 @@ static inline __attribute__((always_inline)) void hash_four(const uint8_t *messa
     EACH before.abef[i] = s.abef[i] = _mm_add_epi32(s.abef[i], abef);
     EACH before.cdgh[i] = s.cdgh[i] = _mm_add_epi32(s.cdgh[i], cdgh);
     if (size == 64) {
-        compress_known(&s, padding);
+        compress_known(&s, PADDING_WITH_K);
     } else {
         EACH w[0][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(messages + size * i + 64)), swap);
         EACH w[1][i] = one_bit, w[2][i] = _mm_setzero_si128(), w[3][i] = _mm_set_epi32(640, 0, 0, 0);
@@ -108,14 +88,12 @@ static inline __attribute__((always_inline)) void hash_four(const uint8_t *messa
 }
 
 static inline __attribute__((always_inline)) void batch(const uint8_t *messages, int size, size_t count, uint8_t *digests) {
-    uint32_t padding[64] __attribute__((aligned(64)));
-    padding_words(padding);
     for (; count >= WAYS; count -= WAYS, messages += WAYS * size, digests += WAYS * 32)
-        hash_four(messages, size, padding, digests);
+        hash_four(messages, size, digests);
     if (count > 0) { /* the last few among copies of nothing */
         uint8_t rest[WAYS * 80] = {0}, hashed[WAYS * 32];
         memcpy(rest, messages, count * (size_t)size);
-        hash_four(rest, size, padding, hashed);
+        hash_four(rest, size, hashed);
         memcpy(digests, hashed, count * 32);
     }
 }

@@ -97,7 +97,7 @@ def test_an_order_for_another_kernel_is_refused() -> None:
 @given(seed=st.integers(0, 1000))
 def test_a_move_of_the_search_loses_no_instruction(seed: int) -> None:
     order = [[3, 0, 2, 5], [1, 1, 1]]
-    assert [sum(counts) for counts in moved(order, random.Random(seed))] == [10, 3]
+    assert [sum(counts) for counts in moved(order, random.Random(seed))] == [10, 3]  # noqa: S311
 
 
 def run(lines: list[str]) -> list[int]:
@@ -120,7 +120,7 @@ def run(lines: list[str]) -> list[int]:
 
 def random_program(seed: int) -> tuple[Program, list[int]]:
     """Sums of sums, each shown, and what they come to."""
-    draw, program, meaning = random.Random(seed), Program(), dict[int, int]()
+    draw, program, meaning = random.Random(seed), Program(), dict[int, int]()  # noqa: S311
     for number in range(6):
         meaning[program.value(f"set {number + 1},{{result}}")] = number + 1
     for _ in range(20):
