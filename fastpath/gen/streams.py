@@ -131,7 +131,7 @@ def assembly(kernel: Kernel, order: Order) -> str:
         head, advance = [], [f"add ${32 * CHAINS},%rsi"]
     else:
         head = []
-        advance = ["xchg %r10,%r11", f"add ${16 * kernel.lanes},%rsi", f"add ${4 * kernel.lanes},%r8"]
+        advance = ["xchg %r10,%r11", "add $16,%rsi", f"add ${4 * kernel.lanes},%r8"]
     advance += [f"add ${4 * kernel.lanes},%rdx", "dec %rcx", "jnz 1b"]
     code = [*prologue, ".p2align 6", "1:", *head, *body, *advance, *clear, "mov %rbp,%rsp", "pop %rbp", "ret"]
     return "\n".join(
@@ -146,14 +146,14 @@ def assembly(kernel: Kernel, order: Order) -> str:
             f"{name}:",
             *(line if line.endswith(":") else f" {line}" for line in code),
             f".size {name},.-{name}",
-            *_tables(kernel.constants),
+            *_tables(kernel),
             '.section .note.GNU-stack,"",@progbits',
             "",
         ]
     )
 
 
-def _tables(constants: list[int]) -> list[str]:
+def _tables(kernel: Kernel) -> list[str]:
     padding = [(word + K[8 + i]) & MASK for i, word in enumerate(DIGEST_PADDING)]
     tables = {
         ".Lround_constants": K,
@@ -162,8 +162,11 @@ def _tables(constants: list[int]) -> list[str]:
         ".Lwords_8_to_11": [0x80000000, 0, 0, 0],
         ".Lwords_12_to_15": [0, 0, 0, 256],
         ".Lpadding": padding,
-        ".Lconstants": constants or [0],
+        ".Lconstants": kernel.constants or [0],
     }
+    if kernel.work == "scan" and kernel.lanes > CHAINS:
+        # The low bits of a nonce are the high ones of its word: what they add to e and a of a state in ABEF order.
+        tables[".Lnonce_steps"] = [word for lane in range(kernel.lanes) for word in (0, lane << 24, 0, lane << 24)]
     lines = [".section .rodata", ".p2align 6"]
     for label, words in tables.items():
         lines.append(f"{label}:")

@@ -199,7 +199,8 @@ def _hash1_rounds(layout: Layout) -> list[list[str]]:
         for chain, lane in lanes.items():
             abef, cdgh = chains[chain]
             if layout.work == "scan":
-                steps.append([f"vmovdqa {16 * lane}(%rsi),{abef}", f"vmovdqa 0(%rdi),{cdgh}"])
+                step = f"vpaddd .Lnonce_steps+{16 * lane}(%rip),{abef},{abef}"
+                steps.append([f"vmovdqa (%rsi),{abef}", step, f"vmovdqa 0(%rdi),{cdgh}"])
             else:
                 state = 32 * lane
                 steps.append(

@@ -10,7 +10,7 @@
 #include "../sha256d.h"
 
 #define RESTRICT_TO_BLOCK 2048 /* nonces between two looks at the results: tables and results stay in the L1 cache */
-#define MAX_VERSIONS 64        /* versions a kernel takes at once: they share one schedule per nonce */
+#define MAX_VERSIONS 128        /* versions a kernel takes at once: they share one schedule per nonce */
 
 /* A kernel reports candidates: hashes whose last word passes `filter`. The reference decides. */
 typedef struct {

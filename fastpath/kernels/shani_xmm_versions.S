@@ -24,106 +24,104 @@ fastpath_shani_xmm_versions_loop:
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,496(%rsp)
+ vmovdqa32 %xmm15,%xmm26
+ vpaddd .Lround_constants+160(%rip),%xmm10,%xmm29
+ vmovdqa32 %xmm29,704(%r10)
+ vpalignr $4,%xmm27,%xmm10,%xmm11
  vmovdqa (%r8),%xmm3
  vpaddd 64(%r9),%xmm3,%xmm3
  vmovdqa 80(%r9),%xmm4
+ vpaddd 32(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm10,%xmm11
  vmovdqa (%r8),%xmm5
  vpaddd 128(%r9),%xmm5,%xmm5
  vmovdqa 144(%r9),%xmm6
- vmovdqa32 %xmm15,%xmm26
- vpaddd .Lround_constants+160(%rip),%xmm10,%xmm29
  vmovdqa (%r8),%xmm7
  vpaddd 192(%r9),%xmm7,%xmm7
  vmovdqa 208(%r9),%xmm8
- vmovq 16(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm29,704(%r10)
- vpalignr $4,%xmm27,%xmm10,%xmm11
- vpaddd 32(%rsp),%xmm11,%xmm11
- vmovq 16(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm27,%xmm13
  vmovq 16(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 16(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,208(%rsp)
  vmovq 16(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm10,%xmm27
- vmovq 24(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 16(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+160(%rip),%xmm12,%xmm31
  vmovdqa32 %xmm31,720(%r10)
  vmovq 24(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 24(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm25,%xmm12,%xmm15
  vmovq 24(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 80(%rsp),%xmm15,%xmm15
- vmovq 32(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 24(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm12,%xmm15
  vmovq 32(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,240(%rsp)
  vmovq 32(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 32(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa32 %xmm12,%xmm25
+ vpaddd .Lround_constants+160(%rip),%xmm14,%xmm30
  vmovq 32(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm30,736(%r10)
+ vpalignr $4,%xmm24,%xmm14,%xmm10
  vmovq 40(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd 128(%rsp),%xmm10,%xmm10
  vmovq 40(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm12,%xmm25
  vmovq 40(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+160(%rip),%xmm14,%xmm30
- vmovdqa32 %xmm30,736(%r10)
  vmovq 40(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,%xmm24,%xmm14,%xmm10
- vpaddd 128(%rsp),%xmm10,%xmm10
  vmovq 48(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 48(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm14,%xmm10
  vmovdqa32 %xmm24,%xmm13
  vmovq 48(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm14,%xmm13
  vmovq 48(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,272(%rsp)
- vmovq 56(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 48(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm14,%xmm24
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm28
  vmovq 56(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm28,752(%r10)
  vpalignr $4,%xmm26,%xmm9,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm26,%xmm13
  vmovq 56(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 56(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 56(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 64(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,304(%rsp)
  vmovdqa32 %xmm9,%xmm26
  vmovq 64(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 64(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,768(%r10)
  vpalignr $4,%xmm27,%xmm11,%xmm14
@@ -132,148 +130,150 @@ fastpath_shani_xmm_versions_loop:
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm11,%xmm13
  vmovq 64(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,32(%rsp)
+ vmovq 64(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm11,%xmm27
  vmovq 72(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm11,%xmm27
  vmovq 72(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 72(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 72(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 80(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+176(%rip),%xmm15,%xmm31
  vmovq 80(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm31,784(%r10)
  vpalignr $4,%xmm25,%xmm15,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm25,%xmm13
  vmovq 80(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,80(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vpaddd .Lround_constants+176(%rip),%xmm10,%xmm30
  vmovdqa32 %xmm30,800(%r10)
  vmovq 80(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm24,%xmm10,%xmm11
  vpaddd 464(%rsp),%xmm11,%xmm11
- vmovq 88(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 80(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm24,%xmm13
  vmovq 88(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm10,%xmm13
+ vmovq 88(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 88(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 88(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 96(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,128(%rsp)
  vmovq 96(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm10,%xmm24
  vpaddd .Lround_constants+176(%rip),%xmm12,%xmm28
  vmovdqa32 %xmm28,816(%r10)
  vmovq 96(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 96(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,%xmm26,%xmm12,%xmm15
  vmovq 96(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpalignr $4,%xmm26,%xmm12,%xmm15
- vmovq 104(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 496(%rsp),%xmm15,%xmm15
- vmovq 104(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm12,%xmm15
  vmovq 104(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm26,%xmm13
+ sha256msg1 %xmm12,%xmm13
+ vmovq 104(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 104(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 104(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- sha256msg1 %xmm12,%xmm13
+ vmovdqa %xmm13,176(%rsp)
  vmovq 112(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 112(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 112(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm13,176(%rsp)
  vmovdqa32 %xmm12,%xmm26
  vpaddd .Lround_constants+192(%rip),%xmm14,%xmm29
- vmovq 112(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm29,832(%r10)
  vpalignr $4,%xmm27,%xmm14,%xmm10
  vpaddd 208(%rsp),%xmm10,%xmm10
- vmovq 120(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 120(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 112(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 112(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm14,%xmm10
- vmovq 120(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 112(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm27,%xmm13
  vmovq 120(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 120(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 120(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm14,%xmm13
- vmovq 128(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,400(%rsp)
- vmovq 128(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm14,%xmm27
  vpaddd .Lround_constants+192(%rip),%xmm9,%xmm31
- vmovq 128(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm31,848(%r10)
+ vmovq 120(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm25,%xmm9,%xmm12
  vpaddd 240(%rsp),%xmm12,%xmm12
- vmovq 128(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 136(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm9,%xmm12
- vmovq 136(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,432(%rsp)
- vmovq 136(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 128(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm9,%xmm25
- vmovq 136(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+192(%rip),%xmm11,%xmm30
  vmovdqa32 %xmm30,864(%r10)
+ vmovq 128(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,%xmm24,%xmm11,%xmm14
+ vmovq 128(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd 272(%rsp),%xmm14,%xmm14
+ vmovq 128(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 136(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 136(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm11,%xmm14
+ vmovq 136(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 136(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 144(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd 272(%rsp),%xmm14,%xmm14
+ vmovdqa32 %xmm24,%xmm13
  vmovq 144(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg1 %xmm11,%xmm13
  vmovq 144(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 144(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 152(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg2 %xmm11,%xmm14
+ vmovdqa %xmm13,464(%rsp)
  vmovq 152(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm24,%xmm13
  vmovq 152(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg1 %xmm11,%xmm13
- vmovdqa %xmm13,464(%rsp)
  vmovq 152(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 160(%r8),%xmm0
@@ -284,39 +284,43 @@ fastpath_shani_xmm_versions_loop:
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 160(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 168(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 168(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm11,%xmm24
  vpaddd .Lround_constants+192(%rip),%xmm15,%xmm28
  vmovdqa32 %xmm28,880(%r10)
+ vpalignr $4,%xmm26,%xmm15,%xmm9
+ vmovq 168(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd 304(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm15,%xmm9
+ vmovdqa32 %xmm26,%xmm13
+ vmovq 168(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg1 %xmm15,%xmm13
  vmovq 168(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpalignr $4,%xmm26,%xmm15,%xmm9
- vpaddd 304(%rsp),%xmm9,%xmm9
  vmovq 168(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 176(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm15,%xmm9
- vmovdqa32 %xmm26,%xmm13
  vmovq 176(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg1 %xmm15,%xmm13
+ vmovdqa %xmm13,496(%rsp)
  vmovq 176(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 176(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm13,496(%rsp)
  vmovdqa32 %xmm15,%xmm26
  vmovq 184(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+208(%rip),%xmm10,%xmm29
- vmovdqa32 %xmm29,896(%r10)
  vmovq 184(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+208(%rip),%xmm10,%xmm29
+ vmovq 184(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm29,896(%r10)
  vpalignr $4,%xmm27,%xmm10,%xmm11
+ vmovq 184(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 32(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm10,%xmm27
@@ -325,127 +329,123 @@ fastpath_shani_xmm_versions_loop:
  vpalignr $4,%xmm25,%xmm12,%xmm13
  vpaddd 80(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm12,%xmm13
- vmovq 184(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 192(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm12,%xmm25
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm30
  vmovdqa32 %xmm30,928(%r10)
- vmovq 184(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 192(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 192(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm24,%xmm14,%xmm15
  vpaddd 128(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm14,%xmm15
  vmovq 192(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm14,%xmm24
- vmovq 192(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 192(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 200(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 200(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+208(%rip),%xmm9,%xmm28
- vmovdqa32 %xmm28,944(%r10)
- vpalignr $4,%xmm26,%xmm9,%xmm10
+ vmovdqa32 %xmm14,%xmm24
  vmovq 200(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd 176(%rsp),%xmm10,%xmm10
  vmovq 200(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 208(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm10
  vmovq 208(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+208(%rip),%xmm9,%xmm28
+ vmovdqa32 %xmm28,944(%r10)
+ vmovq 208(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 208(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 216(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 216(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 216(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 216(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 224(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 224(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 224(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 224(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpalignr $4,%xmm26,%xmm9,%xmm10
+ vmovq 232(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd 176(%rsp),%xmm10,%xmm10
+ vmovq 232(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm9,%xmm10
  vmovdqa32 %xmm9,%xmm26
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,960(%r10)
+ vmovq 232(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 232(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm27,%xmm11,%xmm12
- vmovq 208(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 208(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 400(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm11,%xmm12
- vmovq 216(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 240(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm31
+ vmovq 240(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm31,976(%r10)
  vpalignr $4,%xmm25,%xmm13,%xmm14
  vpaddd 432(%rsp),%xmm14,%xmm14
- vmovq 216(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 216(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm14
- vmovq 216(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 224(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm13,%xmm25
+ vmovq 240(%r8),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm30
- vmovq 224(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm30,992(%r10)
  vpalignr $4,%xmm24,%xmm15,%xmm9
- vmovq 224(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 224(%r8),%xmm0
+ vmovq 240(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 232(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 232(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 464(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
- vmovq 232(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm15,%xmm24
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm28
  vmovdqa32 %xmm28,1008(%r10)
  vpalignr $4,%xmm26,%xmm10,%xmm11
- vmovq 232(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 496(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm10,%xmm26
- vmovq 240(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+240(%rip),%xmm12,%xmm29
- vmovdqa32 %xmm29,1024(%r10)
- vpaddd .Lround_constants+240(%rip),%xmm14,%xmm31
- vmovq 240(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 240(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm31,1040(%r10)
- vmovq 240(%r8),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 248(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+240(%rip),%xmm12,%xmm29
+ vmovdqa32 %xmm29,1024(%r10)
  vmovq 248(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+240(%rip),%xmm14,%xmm31
  vmovq 248(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+240(%rip),%xmm9,%xmm30
  vmovq 248(%r8),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm30,1056(%r10)
  vpaddd 32(%r9),%xmm1,%xmm16
  vpaddd 48(%r9),%xmm2,%xmm17
- vpaddd .Lround_constants+240(%rip),%xmm11,%xmm28
- vmovdqa32 %xmm28,1072(%r10)
+ vmovdqa32 %xmm31,1040(%r10)
  vpaddd 96(%r9),%xmm3,%xmm18
  vpaddd 112(%r9),%xmm4,%xmm19
+ vpaddd .Lround_constants+240(%rip),%xmm9,%xmm30
  vpaddd 160(%r9),%xmm5,%xmm20
  vpaddd 176(%r9),%xmm6,%xmm21
+ vmovdqa32 %xmm30,1056(%r10)
  vpaddd 224(%r9),%xmm7,%xmm22
  vpaddd 240(%r9),%xmm8,%xmm23
+ vpaddd .Lround_constants+240(%rip),%xmm11,%xmm28
+ vmovdqa32 %xmm28,1072(%r10)
  xchg %r10,%r11
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
@@ -469,57 +469,44 @@ fastpath_shani_xmm_versions_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 48(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 96(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,32(%rsp)
  vshufps $0x11,%xmm19,%xmm18,%xmm11
  vshufps $0xbb,%xmm19,%xmm18,%xmm27
- vpaddd .Lround_constants+0(%rip),%xmm27,%xmm28
- vmovq 96(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 144(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 8(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+0(%rip),%xmm27,%xmm28
+ vmovq 56(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 104(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm28,48(%r10)
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,64(%r10)
  vmovdqa32 %xmm27,%xmm12
  sha256msg1 %xmm11,%xmm12
  sha256msg2 .Lwords_12_to_15(%rip),%xmm12
- vmovq 8(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 56(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 104(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg1 .Lwords_8_to_11(%rip),%xmm11
- vmovdqa %xmm11,80(%rsp)
  vmovq 152(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256msg1 .Lwords_8_to_11(%rip),%xmm11
  vmovq 16(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 64(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm11,80(%rsp)
  vmovq 112(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vshufps $0x11,%xmm21,%xmm20,%xmm13
- vshufps $0xbb,%xmm21,%xmm20,%xmm30
  vmovq 160(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+0(%rip),%xmm30,%xmm31
- vmovdqa32 %xmm31,96(%r10)
- vpaddd .Lround_constants+16(%rip),%xmm13,%xmm25
- vmovdqa32 %xmm25,112(%r10)
- vmovdqa32 %xmm30,%xmm14
+ vshufps $0x11,%xmm21,%xmm20,%xmm13
+ vshufps $0xbb,%xmm21,%xmm20,%xmm30
  vmovq 24(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm13,%xmm14
- sha256msg2 .Lwords_12_to_15(%rip),%xmm14
- sha256msg1 .Lwords_8_to_11(%rip),%xmm13
  vmovq 72(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm13,128(%rsp)
- vshufps $0x11,%xmm23,%xmm22,%xmm15
- vshufps $0xbb,%xmm23,%xmm22,%xmm26
- vpaddd .Lround_constants+0(%rip),%xmm26,%xmm24
- vmovdqa32 %xmm24,144(%r10)
  vmovq 120(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 168(%r11),%xmm0
@@ -528,46 +515,59 @@ fastpath_shani_xmm_versions_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+16(%rip),%xmm15,%xmm28
- vmovdqa32 %xmm28,160(%r10)
  vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm26,%xmm9
- sha256msg1 %xmm15,%xmm9
+ vpaddd .Lround_constants+0(%rip),%xmm30,%xmm31
+ vmovdqa32 %xmm31,96(%r10)
+ vpaddd .Lround_constants+16(%rip),%xmm13,%xmm25
+ vmovdqa32 %xmm25,112(%r10)
+ vmovdqa32 %xmm30,%xmm14
+ sha256msg1 %xmm13,%xmm14
+ sha256msg2 .Lwords_12_to_15(%rip),%xmm14
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 .Lwords_12_to_15(%rip),%xmm9
- sha256msg1 .Lwords_8_to_11(%rip),%xmm15
+ sha256msg1 .Lwords_8_to_11(%rip),%xmm13
+ vmovdqa %xmm13,128(%rsp)
+ vshufps $0x11,%xmm23,%xmm22,%xmm15
+ vshufps $0xbb,%xmm23,%xmm22,%xmm26
+ vpaddd .Lround_constants+0(%rip),%xmm26,%xmm24
+ vmovdqa32 %xmm24,144(%r10)
+ vpaddd .Lround_constants+16(%rip),%xmm15,%xmm28
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm15,176(%rsp)
- vpaddd .Lround_constants+64(%rip),%xmm10,%xmm29
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm29,192(%r10)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm11
+ vmovdqa32 %xmm28,160(%r10)
+ vmovdqa32 %xmm26,%xmm9
+ sha256msg1 %xmm15,%xmm9
+ sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256msg1 .Lwords_8_to_11(%rip),%xmm15
+ vmovdqa %xmm15,176(%rsp)
+ vpaddd .Lround_constants+64(%rip),%xmm10,%xmm29
+ vmovdqa32 %xmm29,192(%r10)
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm11
  vpaddd 32(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa .Lwords_12_to_15(%rip),%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,208(%rsp)
- vmovdqa32 %xmm10,%xmm27
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+64(%rip),%xmm12,%xmm31
  vmovdqa32 %xmm31,224(%r10)
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm12,%xmm15
@@ -605,254 +605,256 @@ fastpath_shani_xmm_versions_loop:
  vmovdqa %xmm13,272(%rsp)
  vmovq 296(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm14,%xmm24
- vpaddd .Lround_constants+64(%rip),%xmm9,%xmm28
- vmovdqa32 %xmm28,288(%r10)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
  vmovq 320(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd 176(%rsp),%xmm12,%xmm12
  vmovq 336(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 352(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 368(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg2 %xmm9,%xmm12
  vmovq 328(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa .Lwords_12_to_15(%rip),%xmm13
  vmovq 344(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 360(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm14,%xmm24
+ vpaddd .Lround_constants+64(%rip),%xmm9,%xmm28
+ vmovq 376(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm28,288(%r10)
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
+ vmovq 384(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd 176(%rsp),%xmm12,%xmm12
+ vmovq 416(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 448(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256msg2 %xmm9,%xmm12
+ vmovdqa .Lwords_12_to_15(%rip),%xmm13
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,304(%rsp)
  vmovdqa32 %xmm9,%xmm26
+ vmovq 480(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+80(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,320(%r10)
  vpalignr $4,%xmm27,%xmm11,%xmm14
  vpaddd .Lwords_8_to_11(%rip),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
- vmovq 360(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,32(%rsp)
  vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm31
- vmovdqa32 %xmm31,336(%r10)
- vpalignr $4,%xmm25,%xmm15,%xmm9
- vmovq 376(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lwords_8_to_11(%rip),%xmm9,%xmm9
- vmovq 384(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm15,%xmm9
- vmovq 416(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 448(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 480(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 392(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm31,336(%r10)
+ vpalignr $4,%xmm25,%xmm15,%xmm9
+ vmovq 424(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lwords_8_to_11(%rip),%xmm9,%xmm9
+ sha256msg2 %xmm15,%xmm9
+ vmovq 456(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 488(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,80(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vpaddd .Lround_constants+80(%rip),%xmm10,%xmm30
  vmovdqa32 %xmm30,352(%r10)
+ vmovq 512(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 528(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,%xmm24,%xmm10,%xmm11
  vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 424(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 544(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,128(%rsp)
- vmovq 456(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm10,%xmm24
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm28
  vmovdqa32 %xmm28,368(%r10)
  vpalignr $4,%xmm26,%xmm12,%xmm15
- vmovq 488(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lwords_8_to_11(%rip),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
- vmovq 512(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 528(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 544(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 560(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,176(%rsp)
- vmovq 520(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm12,%xmm26
  vpaddd .Lround_constants+96(%rip),%xmm14,%xmm29
  vmovdqa32 %xmm29,384(%r10)
- vmovq 536(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm27,%xmm14,%xmm10
+ vmovq 520(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 208(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
- vmovq 552(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm14,%xmm13
  vmovdqa %xmm13,400(%rsp)
- vmovq 568(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm14,%xmm27
  vpaddd .Lround_constants+96(%rip),%xmm9,%xmm31
  vmovdqa32 %xmm31,416(%r10)
  vpalignr $4,%xmm25,%xmm9,%xmm12
  vpaddd 240(%rsp),%xmm12,%xmm12
+ vmovq 536(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm9,%xmm12
+ vmovq 552(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 568(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 576(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm25,%xmm13
- sha256msg1 %xmm9,%xmm13
- vmovdqa %xmm13,432(%rsp)
- vmovdqa32 %xmm9,%xmm25
  vmovq 592(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg1 %xmm9,%xmm13
+ vmovdqa %xmm13,432(%rsp)
+ vmovq 608(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 624(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 584(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 600(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %xmm9,%xmm25
+ vmovq 616(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+96(%rip),%xmm11,%xmm30
  vmovdqa32 %xmm30,448(%r10)
  vpalignr $4,%xmm24,%xmm11,%xmm14
  vpaddd 272(%rsp),%xmm14,%xmm14
+ vmovq 632(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm11,%xmm14
- vmovq 608(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm24,%xmm13
- vmovq 624(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 640(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm11,%xmm13
- vmovq 584(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 656(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm13,464(%rsp)
  vmovdqa32 %xmm11,%xmm24
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm28
  vmovdqa32 %xmm28,480(%r10)
- vmovq 600(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm26,%xmm15,%xmm9
- vmovq 616(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd 304(%rsp),%xmm9,%xmm9
- vmovq 632(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 640(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 656(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg2 %xmm15,%xmm9
  vmovq 672(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd 304(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm26,%xmm13
+ sha256msg1 %xmm15,%xmm13
  vmovq 688(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg1 %xmm15,%xmm13
+ vmovdqa %xmm13,496(%rsp)
  vmovq 648(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm13,496(%rsp)
- vmovdqa32 %xmm15,%xmm26
  vmovq 664(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 680(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm15,%xmm26
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm29
+ vmovq 696(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm29,512(%r10)
  vpalignr $4,%xmm27,%xmm10,%xmm11
  vpaddd 32(%rsp),%xmm11,%xmm11
- vmovq 680(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm10,%xmm11
- vmovq 696(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm27,%xmm13
  vmovq 704(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg1 %xmm10,%xmm13
- vmovdqa %xmm13,208(%rsp)
- vmovdqa32 %xmm10,%xmm27
- vpaddd .Lround_constants+112(%rip),%xmm12,%xmm31
- vmovdqa32 %xmm31,528(%r10)
  vmovq 720(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,%xmm25,%xmm12,%xmm15
- vpaddd 80(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
- vmovdqa32 %xmm25,%xmm13
  vmovq 736(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm12,%xmm13
- vmovdqa %xmm13,240(%rsp)
- vmovdqa32 %xmm12,%xmm25
  vmovq 752(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+112(%rip),%xmm14,%xmm30
- vmovdqa32 %xmm30,544(%r10)
+ vmovdqa32 %xmm27,%xmm13
+ sha256msg1 %xmm10,%xmm13
+ vmovdqa %xmm13,208(%rsp)
  vmovq 712(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 728(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,%xmm24,%xmm14,%xmm10
- vpaddd 128(%rsp),%xmm10,%xmm10
  vmovq 744(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg2 %xmm14,%xmm10
- vmovdqa32 %xmm24,%xmm13
+ vmovdqa32 %xmm10,%xmm27
  vmovq 760(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- sha256msg1 %xmm14,%xmm13
- vmovdqa %xmm13,272(%rsp)
+ vpaddd .Lround_constants+112(%rip),%xmm12,%xmm31
+ vmovdqa32 %xmm31,528(%r10)
  vmovq 768(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm14,%xmm24
+ vpalignr $4,%xmm25,%xmm12,%xmm15
+ vpaddd 80(%rsp),%xmm15,%xmm15
  vmovq 784(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+112(%rip),%xmm9,%xmm28
+ sha256msg2 %xmm12,%xmm15
  vmovq 800(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa32 %xmm25,%xmm13
+ sha256msg1 %xmm12,%xmm13
+ vmovdqa %xmm13,240(%rsp)
+ vmovdqa32 %xmm12,%xmm25
+ vpaddd .Lround_constants+112(%rip),%xmm14,%xmm30
+ vmovdqa32 %xmm30,544(%r10)
+ vpalignr $4,%xmm24,%xmm14,%xmm10
+ vpaddd 128(%rsp),%xmm10,%xmm10
  vmovq 816(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm28,560(%r10)
+ sha256msg2 %xmm14,%xmm10
+ vmovdqa32 %xmm24,%xmm13
+ sha256msg1 %xmm14,%xmm13
  vmovq 776(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,%xmm26,%xmm9,%xmm12
- vpaddd 176(%rsp),%xmm12,%xmm12
+ vmovdqa %xmm13,272(%rsp)
+ vmovdqa32 %xmm14,%xmm24
  vmovq 792(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+112(%rip),%xmm9,%xmm28
+ vmovdqa32 %xmm28,560(%r10)
+ vmovq 808(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpalignr $4,%xmm26,%xmm9,%xmm12
+ vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm9,%xmm13
- vmovdqa %xmm13,304(%rsp)
- vmovdqa32 %xmm9,%xmm26
- vmovq 808(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 824(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm13,304(%rsp)
+ vmovdqa32 %xmm9,%xmm26
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,576(%r10)
  vpalignr $4,%xmm27,%xmm11,%xmm14
- vmovq 832(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
  vmovdqa32 %xmm27,%xmm13
+ vmovq 832(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 848(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,32(%rsp)
- vmovq 864(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+128(%rip),%xmm15,%xmm31
  vmovdqa32 %xmm31,592(%r10)
+ vmovq 864(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm25,%xmm15,%xmm9
+ vmovq 880(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm25,%xmm13
@@ -860,105 +862,103 @@ fastpath_shani_xmm_versions_loop:
  vmovdqa %xmm13,80(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vpaddd .Lround_constants+128(%rip),%xmm10,%xmm30
- vmovq 880(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 840(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm30,608(%r10)
  vpalignr $4,%xmm24,%xmm10,%xmm11
  vpaddd 464(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm24,%xmm13
- vmovq 840(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm10,%xmm13
- vmovdqa %xmm13,128(%rsp)
  vmovq 856(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 872(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm13,128(%rsp)
  vmovdqa32 %xmm10,%xmm24
- vmovq 888(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 896(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm28
  vmovdqa32 %xmm28,624(%r10)
  vpalignr $4,%xmm26,%xmm12,%xmm15
  vpaddd 496(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm12,%xmm15
+ vmovq 888(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 896(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %xmm26,%xmm13
  vmovq 912(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 928(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg2 %xmm12,%xmm15
  vmovq 944(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 904(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm26,%xmm13
  vmovq 920(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 936(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256msg1 %xmm12,%xmm13
  vmovq 952(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 960(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 976(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 992(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,176(%rsp)
  vmovdqa32 %xmm12,%xmm26
  vpaddd .Lround_constants+144(%rip),%xmm14,%xmm29
- vmovq 1008(%r11),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 992(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm29,640(%r10)
  vpalignr $4,%xmm27,%xmm14,%xmm10
  vpaddd 208(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
  vmovdqa32 %xmm27,%xmm13
+ vmovq 1008(%r11),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm14,%xmm13
  vmovdqa %xmm13,400(%rsp)
- vmovdqa32 %xmm14,%xmm27
  vmovq 968(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+144(%rip),%xmm9,%xmm31
- vmovdqa32 %xmm31,656(%r10)
+ vmovdqa32 %xmm14,%xmm27
  vmovq 984(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,%xmm25,%xmm9,%xmm12
- vpaddd 240(%rsp),%xmm12,%xmm12
+ vpaddd .Lround_constants+144(%rip),%xmm9,%xmm31
+ vmovdqa32 %xmm31,656(%r10)
  vmovq 1000(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpalignr $4,%xmm25,%xmm9,%xmm12
+ vpaddd 240(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovdqa32 %xmm25,%xmm13
- sha256msg1 %xmm9,%xmm13
- vmovdqa %xmm13,432(%rsp)
  vmovq 1016(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm25,%xmm13
+ sha256msg1 %xmm9,%xmm13
  vmovq 1024(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 1040(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm9,%xmm25
  vmovq 1056(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd .Lround_constants+144(%rip),%xmm11,%xmm30
+ vmovdqa %xmm13,432(%rsp)
+ vmovdqa32 %xmm9,%xmm25
  vmovq 1072(%r11),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd .Lround_constants+144(%rip),%xmm11,%xmm30
  vmovd %xmm2,0(%rdx)
- vmovd %xmm4,4(%rdx)
  vmovdqa32 %xmm30,672(%r10)
  vpalignr $4,%xmm24,%xmm11,%xmm14
  vpaddd 272(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
- vmovd %xmm6,8(%rdx)
- vmovd %xmm8,12(%rdx)
+ vmovd %xmm4,4(%rdx)
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,464(%rsp)
  vmovdqa32 %xmm11,%xmm24
+ vmovd %xmm6,8(%rdx)
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm28
+ vmovd %xmm8,12(%rdx)
  vmovdqa32 %xmm28,688(%r10)
  vpalignr $4,%xmm26,%xmm15,%xmm9
  add $16,%rsi

@@ -15,17 +15,21 @@ fastpath_shani_zmm_scan_loop:
  lea 7424(%rsp),%r11
  .p2align 6
 1:
- vmovdqa 0(%rsi),%xmm1
+ vmovdqa (%rsi),%xmm1
+ vpaddd .Lnonce_steps+0(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
  vmovdqa32 0(%r11),%zmm9
- vmovdqa 16(%rsi),%xmm3
+ vmovdqa (%rsi),%xmm3
+ vpaddd .Lnonce_steps+16(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
  vmovdqa32 64(%r11),%zmm10
- vmovdqa 32(%rsi),%xmm5
+ vmovdqa (%rsi),%xmm5
+ vpaddd .Lnonce_steps+32(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
  vmovdqa32 128(%r11),%zmm11
  vmovdqa32 192(%r11),%zmm12
- vmovdqa 48(%rsi),%xmm7
+ vmovdqa (%rsi),%xmm7
+ vpaddd .Lnonce_steps+48(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
  vmovdqa32 256(%r11),%zmm13
  vmovq 16(%rdi),%xmm0
@@ -433,17 +437,21 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa %xmm8,304(%r10)
  vpunpckhdq %zmm26,%zmm17,%zmm23
  vmovdqa32 %zmm23,4416(%rsp)
- vmovdqa 64(%rsi),%xmm1
+ vmovdqa (%rsi),%xmm1
+ vpaddd .Lnonce_steps+64(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
  vprord $17,%zmm24,%zmm19
- vmovdqa 80(%rsi),%xmm3
+ vmovdqa (%rsi),%xmm3
+ vpaddd .Lnonce_steps+80(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
  vprord $19,%zmm24,%zmm20
- vmovdqa 96(%rsi),%xmm5
+ vmovdqa (%rsi),%xmm5
+ vpaddd .Lnonce_steps+96(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
  vpsrld $10,%zmm24,%zmm18
  vpxord %zmm20,%zmm19,%zmm21
- vmovdqa 112(%rsi),%xmm7
+ vmovdqa (%rsi),%xmm7
+ vpaddd .Lnonce_steps+112(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
  vpxord %zmm18,%zmm21,%zmm16
  vmovq 16(%rdi),%xmm0
@@ -855,17 +863,21 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa %xmm8,368(%r10)
  vprord $7,%zmm24,%zmm12
  vprord $18,%zmm24,%zmm30
- vmovdqa 128(%rsi),%xmm1
+ vmovdqa (%rsi),%xmm1
+ vpaddd .Lnonce_steps+128(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
  vpsrld $3,%zmm24,%zmm29
- vmovdqa 144(%rsi),%xmm3
+ vmovdqa (%rsi),%xmm3
+ vpaddd .Lnonce_steps+144(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
  vpxord %zmm30,%zmm12,%zmm17
- vmovdqa 160(%rsi),%xmm5
+ vmovdqa (%rsi),%xmm5
+ vpaddd .Lnonce_steps+160(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
  vpxord %zmm29,%zmm17,%zmm11
  vpaddd %zmm23,%zmm21,%zmm12
- vmovdqa 176(%rsi),%xmm7
+ vmovdqa (%rsi),%xmm7
+ vpaddd .Lnonce_steps+176(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
  vpaddd %zmm11,%zmm12,%zmm30
  vmovq 16(%rdi),%xmm0
@@ -1309,14 +1321,18 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa %xmm6,416(%r10)
  vmovdqa %xmm7,176(%r10)
  vmovdqa %xmm8,432(%r10)
- vmovdqa 192(%rsi),%xmm1
+ vmovdqa (%rsi),%xmm1
+ vpaddd .Lnonce_steps+192(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
- vmovdqa 208(%rsi),%xmm3
+ vmovdqa (%rsi),%xmm3
+ vpaddd .Lnonce_steps+208(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
- vmovdqa 224(%rsi),%xmm5
+ vmovdqa (%rsi),%xmm5
+ vpaddd .Lnonce_steps+224(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
  vpaddd .Lround_constants+196(%rip){1to16},%zmm31,%zmm26
- vmovdqa 240(%rsi),%xmm7
+ vmovdqa (%rsi),%xmm7
+ vpaddd .Lnonce_steps+240(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
  vpunpckldq %zmm26,%zmm20,%zmm10
  vmovq 16(%rdi),%xmm0
@@ -3418,7 +3434,7 @@ fastpath_shani_zmm_scan_loop:
  vpunpckhdq %zmm14,%zmm17,%zmm21
  vmovdqa32 %zmm21,2880(%rsp)
  xchg %r10,%r11
- add $256,%rsi
+ add $16,%rsi
  add $64,%r8
  add $64,%rdx
  dec %rcx
@@ -3451,4 +3467,13 @@ fastpath_shani_zmm_scan_loop:
  .long 0x5807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf274
 .Lconstants:
  .long 0x80000000,0x00000280,0x00a00055,0x00a00000,0x00000100,0x11002000,0x00400022
+.Lnonce_steps:
+ .long 0x00000000,0x00000000,0x00000000,0x00000000,0x00000000,0x01000000,0x00000000,0x01000000
+ .long 0x00000000,0x02000000,0x00000000,0x02000000,0x00000000,0x03000000,0x00000000,0x03000000
+ .long 0x00000000,0x04000000,0x00000000,0x04000000,0x00000000,0x05000000,0x00000000,0x05000000
+ .long 0x00000000,0x06000000,0x00000000,0x06000000,0x00000000,0x07000000,0x00000000,0x07000000
+ .long 0x00000000,0x08000000,0x00000000,0x08000000,0x00000000,0x09000000,0x00000000,0x09000000
+ .long 0x00000000,0x0a000000,0x00000000,0x0a000000,0x00000000,0x0b000000,0x00000000,0x0b000000
+ .long 0x00000000,0x0c000000,0x00000000,0x0c000000,0x00000000,0x0d000000,0x00000000,0x0d000000
+ .long 0x00000000,0x0e000000,0x00000000,0x0e000000,0x00000000,0x0f000000,0x00000000,0x0f000000
 .section .note.GNU-stack,"",@progbits

@@ -18,8 +18,9 @@ _Static_assert(offsetof(scan_context, words) == 16 && offsetof(scan_context, con
 extern void SCAN_LOOP(const void *context, const void *states, uint32_t *results, uint64_t iterations, const void *nonces);
 
 size_t SCAN(const fastpath_job *job, uint32_t start, uint32_t count, uint32_t *candidates) {
-    enum { DELAY = 2 * LANES, ROOM = RESTRICT_TO_BLOCK + 8 * LANES }; /* a result leaves two iterations after its schedule began */
-    uint32_t states[ROOM][4] __attribute__((aligned(64)));
+    /* A result leaves two iterations after its schedule began. */
+    enum { DELAY = 2 * LANES, ROOM = RESTRICT_TO_BLOCK + 8 * LANES };
+    uint32_t states[ROOM / LANES][4] __attribute__((aligned(64))); /* of the first nonce of each iteration */
     uint32_t nonces[ROOM] __attribute__((aligned(64)));
     uint32_t results[ROOM] __attribute__((aligned(64)));
     scan_context context;
@@ -41,17 +42,19 @@ size_t SCAN(const fastpath_job *job, uint32_t start, uint32_t count, uint32_t *c
     memcpy(context.midstate, job->midstate, sizeof context.midstate);
 
     size_t found = 0;
+    uint32_t before = start % LANES; /* the loop counts nonces from a multiple of LANES on */
     for (uint32_t done = 0; done < count;) {
-        uint32_t block = count - done < RESTRICT_TO_BLOCK ? count - done : RESTRICT_TO_BLOCK;
-        uint32_t iterations = (block + LANES - 1) / LANES;
-        for (uint32_t i = 0; i < iterations * LANES; i++) {
-            uint32_t word = swap32(start + done + i), *row = states[LANES + i]; /* the first iteration only fills the pipe */
-            nonces[i] = word;
-            row[0] = abef[0], row[1] = abef[1] + word, row[2] = abef[2], row[3] = abef[3] + word;
+        uint32_t block = count - done < RESTRICT_TO_BLOCK - before ? count - done : RESTRICT_TO_BLOCK - before;
+        uint32_t iterations = (before + block + LANES - 1) / LANES, first = start + done - before;
+        for (uint32_t i = 0; i < iterations * LANES; i++) nonces[i] = swap32(first + i);
+        for (uint32_t i = 0; i < iterations; i++) {
+            uint32_t word = nonces[i * LANES], *state_of = states[1 + i]; /* the first iteration only fills the pipe */
+            state_of[0] = abef[0], state_of[1] = abef[1] + word, state_of[2] = abef[2], state_of[3] = abef[3] + word;
         }
         SCAN_LOOP(&context, states, results, iterations + 2, nonces);
-        found += collect(results + DELAY, block, job->filter, start + done, candidates + found);
+        found += collect(results + DELAY + before, block, job->filter, start + done, candidates + found);
         done += block;
+        before = 0;
     }
     return found;
 }
