@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fastpath.gen import lanes, scalar, streams, vector_schedule, xmm_schedule
+from fastpath.gen import lanes, scalar, streams, vector_schedule, xmm_batch, xmm_schedule
 
 HERE = Path(__file__).parent
 ORDERS = HERE / "orders"
@@ -19,6 +19,8 @@ KERNELS = HERE.parent / "kernels"
 
 TWO_STREAM: dict[str, Callable[[str], streams.Kernel]] = {
     "shani_scan": lambda name: xmm_schedule.kernel(name, "scan", wide=False),
+    "shani_batch64": lambda name: xmm_batch.kernel(name, wide=False),
+    "shani_xmm_batch64": lambda name: xmm_batch.kernel(name, wide=True),
     "shani_versions": lambda name: xmm_schedule.kernel(name, "versions", wide=False),
     "shani_xmm_versions": lambda name: xmm_schedule.kernel(name, "versions", wide=True),
     "shani_ymm_scan": lambda name: vector_schedule.kernel(name, "scan", 8),

@@ -54,7 +54,7 @@ class Bench:
         self._best_ns.restype = ctypes.c_double
         self._memory = [ctypes.create_string_buffer(1 << 18) for _ in range(3)]
         self._context, self._table, self._results = ((ctypes.addressof(part) + 63) // 64 * 64 for part in self._memory)
-        if kernel.work == "versions":
+        if kernel.work != "scan":
             pairs = (ctypes.c_uint64 * 4096).from_address(self._table)
             for i in range(2048):
                 pairs[2 * i], pairs[2 * i + 1] = self._context, self._context + 1024
@@ -80,7 +80,7 @@ def moved(order: streams.Order, draw: random.Random) -> streams.Order:
     """A neighbour of `order`: one to four runs of instructions shifted by a few steps."""
     positions = [[step for step, count in enumerate(counts) for _ in range(count)] for counts in order]
     for _ in range(draw.choice([1, 1, 2, 4])):
-        half = draw.randrange(2)
+        half = draw.randrange(len(order))
         where, last = positions[half], len(order[half]) - 1
         first = draw.randrange(len(where))
         length, shift = draw.choice([1, 2, 4, 8, 20, 60, 200]), draw.choice([-8, -3, -2, -1, 1, 2, 3, 8])

@@ -68,3 +68,12 @@ def choose(e: int, f: int, g: int) -> int:
 def majority(a: int, b: int, c: int) -> int:
     """Maj of FIPS 180-4."""
     return (a & b) ^ (a & c) ^ (b & c)
+
+
+def padding_block() -> list[int]:
+    """K+W of the second block of a 64-byte message, which is all padding."""
+    words = [0x80000000, *[0] * 14, 512]
+    for t in range(16, 64):
+        total = sigma("s1", words[t - 2]) + words[t - 7] + sigma("s0", words[t - 15]) + words[t - 16]
+        words.append(total & MASK)
+    return [(word + constant) & MASK for word, constant in zip(words, K, strict=True)]

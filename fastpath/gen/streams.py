@@ -9,21 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastpath.gen.sha256 import DIGEST_PADDING, IV, MASK, K
+from fastpath.gen.sha256 import DIGEST_PADDING, IV, MASK, K, padding_block
 
-Work = Literal["scan", "versions"]
+Work = Literal["scan", "versions", "batch"]
 CHAINS = 4
 """sha256rnds2 has latency 4 and throughput 1 on Zen 4 (measured): four chains fill it, a fifth finds no registers."""
 HASH2_LAST_PAIR = 60
 """The second hash stops after round 60: the top word of the result needs only its e."""
 
 Order = list[list[int]]
-"""For each half of the loop: how many instructions of the schedule follow each step of the rounds."""
+"""For each part of the loop: how many instructions of the schedule follow each step of the rounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Half of the loop body: `rounds` in steps that stay together, `schedule` in single instructions."""
+    """A part of the loop body, one of two or three.
+
+    `rounds` are steps that stay together, `schedule` are single instructions.
+    """
 
     rounds: list[list[str]]
     schedule: list[str]
@@ -31,7 +34,7 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A loop before its two streams are merged.
+    """A loop before its two streams are merged, cut into parts within which they do not depend on one another.
 
     `lanes` hashes go through one iteration, `scratch` bytes of stack hold what passes between the streams, and the two
     buffers that swap places each iteration (in r10 and r11) begin at `swapped`.
@@ -40,7 +43,7 @@ class Kernel:
     name: str
     work: Work
     lanes: int
-    halves: tuple[Half, Half]
+    halves: tuple[Half, ...]
     scratch: int
     swapped: tuple[int, int]
     needs: tuple[str, ...]
@@ -112,6 +115,7 @@ def assembly(kernel: Kernel, order: Order) -> str:
     scan:     void name(const void *context, const void *states, uint32_t *results, uint64_t iterations,
                         const void *nonce_words)
     versions: void name(const void *unused, const void *pairs, uint32_t *results, uint64_t iterations)
+    batch:    the same; a pair is the messages of the next four and the place for the digests of the four before
     """
     body, name = merge(kernel, order), kernel.name
     wide = any("mm" in line and ("%ymm" in line or "%zmm" in line) for line in body)
@@ -125,7 +129,7 @@ def assembly(kernel: Kernel, order: Order) -> str:
         f"lea {kernel.swapped[0]}(%rsp),%r10",
         f"lea {kernel.swapped[1]}(%rsp),%r11",
     ]
-    if kernel.work == "versions":
+    if kernel.work in ("versions", "batch"):
         head, advance = ["mov (%rsi),%r8", "mov 8(%rsi),%r9"], ["add $16,%rsi"]
     elif kernel.lanes == CHAINS:
         head, advance = [], [f"add ${32 * CHAINS},%rsi"]
@@ -164,6 +168,9 @@ def _tables(kernel: Kernel) -> list[str]:
         ".Lpadding": padding,
         ".Lconstants": kernel.constants or [0],
     }
+    if kernel.work == "batch":
+        tables[".Lbyte_swap"] = [0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F]
+        tables[".Lpadding_block"] = padding_block()
     if kernel.work == "scan" and kernel.lanes > CHAINS:
         # The low bits of a nonce are the high ones of its word: what they add to e and a of a state in ABEF order.
         tables[".Lnonce_steps"] = [word for lane in range(kernel.lanes) for word in (0, lane << 24, 0, lane << 24)]

@@ -3,5 +3,6 @@
 #define VERSIONS_LOOP fastpath_shani_xmm_versions_loop
 #include "two_stream_xmm.h"
 #define BATCH64 fastpath_shani_xmm_batch64
+#define BATCH64_LOOP fastpath_shani_xmm_batch64_loop
 #define BATCH80 fastpath_shani_xmm_batch80
 #include "shani_batch.h"

@@ -88,30 +88,26 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %ymm16,1472(%rsp)
  vpunpckhdq %ymm15,%ymm14,%ymm25
- vmovdqa32 %ymm25,1504(%rsp)
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %ymm25,1504(%rsp)
  vpaddd .Lround_constants+8(%rip){1to8},%ymm12,%ymm26
  vpaddd .Lround_constants+12(%rip){1to8},%ymm17,%ymm27
  vpunpckldq %ymm27,%ymm26,%ymm28
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %ymm28,1536(%rsp)
  vpunpckhdq %ymm27,%ymm26,%ymm24
  vmovdqa32 %ymm24,1568(%rsp)
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+16(%rip){1to8},%ymm18,%ymm23
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+20(%rip){1to8},%ymm19,%ymm9
  vpunpckldq %ymm9,%ymm23,%ymm31
  vmovdqa32 %ymm31,1600(%rsp)
  vpunpckhdq %ymm9,%ymm23,%ymm22
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %ymm22,1632(%rsp)
  vpaddd .Lround_constants+24(%rip){1to8},%ymm20,%ymm21
  vpaddd .Lround_constants+28(%rip){1to8},%ymm13,%ymm30
@@ -122,45 +118,45 @@ fastpath_shani_ymm_scan_loop:
  vprord $7,%ymm11,%ymm14
  vprord $18,%ymm11,%ymm15
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%ymm11,%ymm25
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm15,%ymm14,%ymm28
  vpxord %ymm25,%ymm28,%ymm26
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %ymm10,%ymm26,%ymm27
  vpaddd .Lround_constants+64(%rip){1to8},%ymm27,%ymm24
  vprord $7,%ymm12,%ymm31
  vprord $18,%ymm12,%ymm23
  vpsrld $3,%ymm12,%ymm9
  vpxord %ymm23,%ymm31,%ymm22
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm9,%ymm22,%ymm29
  vpaddd %ymm11,%ymm29,%ymm21
  vpaddd .Lconstants+12(%rip){1to8},%ymm21,%ymm30
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+68(%rip){1to8},%ymm30,%ymm16
  vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpunpckldq %ymm16,%ymm24,%ymm14
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %ymm14,1984(%rsp)
+ vpunpckhdq %ymm16,%ymm24,%ymm15
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %ymm15,2016(%rsp)
+ vprord $17,%ymm27,%ymm28
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 64(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckhdq %ymm16,%ymm24,%ymm15
- vmovdqa32 %ymm15,2016(%rsp)
  vmovq 64(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 64(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 0(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $17,%ymm27,%ymm28
  vprord $19,%ymm27,%ymm25
  vpsrld $10,%ymm27,%ymm26
  vpxord %ymm25,%ymm28,%ymm10
@@ -168,9 +164,11 @@ fastpath_shani_ymm_scan_loop:
  vprord $7,%ymm17,%ymm23
  vprord $18,%ymm17,%ymm22
  vpsrld $3,%ymm17,%ymm9
- vmovq 8(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %ymm22,%ymm23,%ymm29
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 0(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm9,%ymm29,%ymm11
  vpaddd %ymm11,%ymm31,%ymm21
  vpaddd %ymm12,%ymm21,%ymm14
@@ -181,14 +179,14 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm15,%ymm16,%ymm25
  vpxord %ymm28,%ymm25,%ymm10
  vprord $7,%ymm18,%ymm26
- vmovq 32(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 8(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $18,%ymm18,%ymm23
  vpsrld $3,%ymm18,%ymm22
  vpxord %ymm23,%ymm26,%ymm29
  vpxord %ymm22,%ymm29,%ymm9
- vmovq 40(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 32(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm9,%ymm10,%ymm31
  vpaddd %ymm17,%ymm31,%ymm11
  vpaddd .Lround_constants+76(%rip){1to8},%ymm11,%ymm21
@@ -196,10 +194,10 @@ fastpath_shani_ymm_scan_loop:
  vmovdqa32 %ymm12,2048(%rsp)
  vpunpckhdq %ymm21,%ymm24,%ymm16
  vmovdqa32 %ymm16,2080(%rsp)
+ vmovq 40(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $17,%ymm14,%ymm15
  vprord $19,%ymm14,%ymm25
- vmovq 64(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $10,%ymm14,%ymm28
  vpxord %ymm25,%ymm15,%ymm26
  vpxord %ymm28,%ymm26,%ymm23
@@ -213,10 +211,10 @@ fastpath_shani_ymm_scan_loop:
  vpaddd .Lround_constants+80(%rip){1to8},%ymm12,%ymm24
  vprord $17,%ymm11,%ymm21
  vprord $19,%ymm11,%ymm16
+ vmovq 64(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $10,%ymm11,%ymm15
  vpxord %ymm16,%ymm21,%ymm25
- vmovq 72(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm15,%ymm25,%ymm26
  vprord $7,%ymm20,%ymm28
  vprord $18,%ymm20,%ymm29
@@ -226,53 +224,55 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm10,%ymm26,%ymm23
  vpaddd %ymm19,%ymm23,%ymm31
  vpaddd .Lround_constants+84(%rip){1to8},%ymm31,%ymm17
- vmovq 96(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 72(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %ymm17,%ymm24,%ymm18
  vmovdqa32 %ymm18,2112(%rsp)
  vpunpckhdq %ymm17,%ymm24,%ymm21
  vmovdqa32 %ymm21,2144(%rsp)
  vprord $17,%ymm12,%ymm16
- vmovq 104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 96(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%ymm12,%ymm25
  vpsrld $10,%ymm12,%ymm15
  vpxord %ymm25,%ymm16,%ymm28
  vpxord %ymm15,%ymm28,%ymm29
- vmovq 128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%ymm13,%ymm9
  vprord $18,%ymm13,%ymm22
  vpsrld $3,%ymm13,%ymm26
  vpxord %ymm22,%ymm9,%ymm10
- vmovq 136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %ymm26,%ymm10,%ymm23
- vmovq 160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %ymm23,%ymm29,%ymm19
  vpaddd %ymm20,%ymm19,%ymm18
- vmovq 168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lconstants+16(%rip){1to8},%ymm18,%ymm24
- vmovq 192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+88(%rip){1to8},%ymm24,%ymm17
  vprord $17,%ymm31,%ymm21
  vprord $19,%ymm31,%ymm16
  vpsrld $10,%ymm31,%ymm25
  vpxord %ymm16,%ymm21,%ymm28
+ vmovq 168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %ymm25,%ymm28,%ymm15
+ vpaddd %ymm27,%ymm15,%ymm9
+ vpaddd %ymm13,%ymm9,%ymm22
  vmovq 232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %ymm25,%ymm28,%ymm15
- vpaddd %ymm27,%ymm15,%ymm9
- vpaddd %ymm13,%ymm9,%ymm22
  vmovq 264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 288(%rsp),%xmm0
@@ -283,73 +283,69 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lconstants+20(%rip){1to8},%ymm22,%ymm10
  vmovq 352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lconstants+20(%rip){1to8},%ymm22,%ymm10
- vmovq 384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+92(%rip){1to8},%ymm10,%ymm26
  vpunpckldq %ymm26,%ymm17,%ymm29
  vmovdqa32 %ymm29,2176(%rsp)
  vpunpckhdq %ymm26,%ymm17,%ymm23
- vmovq 392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %ymm23,2208(%rsp)
  vprord $17,%ymm24,%ymm19
  vprord $19,%ymm24,%ymm20
- vpsrld $10,%ymm24,%ymm18
+ vmovq 384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpsrld $10,%ymm24,%ymm18
  vpxord %ymm20,%ymm19,%ymm21
  vpxord %ymm18,%ymm21,%ymm16
  vpaddd %ymm30,%ymm16,%ymm28
  vpaddd .Lconstants+0(%rip){1to8},%ymm28,%ymm25
+ vmovq 424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+96(%rip){1to8},%ymm25,%ymm15
+ vprord $17,%ymm10,%ymm9
+ vmovq 448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $19,%ymm10,%ymm13
  vmovq 456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $17,%ymm10,%ymm9
- vprord $19,%ymm10,%ymm13
- vmovq 480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%ymm10,%ymm22
- vmovq 488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm13,%ymm9,%ymm29
  vpxord %ymm22,%ymm29,%ymm17
  vpaddd %ymm14,%ymm17,%ymm26
  vpaddd .Lround_constants+100(%rip){1to8},%ymm26,%ymm23
  vpunpckldq %ymm23,%ymm15,%ymm19
  vmovdqa32 %ymm19,2240(%rsp)
- vmovq 512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpunpckhdq %ymm23,%ymm15,%ymm20
- vmovq 520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %ymm20,2272(%rsp)
  vprord $17,%ymm25,%ymm21
  vprord $19,%ymm25,%ymm18
  vpsrld $10,%ymm25,%ymm16
- vmovq 544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm18,%ymm21,%ymm28
  vpxord %ymm16,%ymm28,%ymm9
  vpaddd %ymm11,%ymm9,%ymm13
- vmovq 552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+104(%rip){1to8},%ymm13,%ymm29
  vprord $17,%ymm26,%ymm22
  vprord $19,%ymm26,%ymm17
  vpsrld $10,%ymm26,%ymm19
  vpxord %ymm17,%ymm22,%ymm15
  vpxord %ymm19,%ymm15,%ymm23
- vmovq 576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm12,%ymm23,%ymm20
  vpaddd .Lround_constants+108(%rip){1to8},%ymm20,%ymm21
  vpunpckldq %ymm21,%ymm29,%ymm18
@@ -357,50 +353,50 @@ fastpath_shani_ymm_scan_loop:
  vpunpckhdq %ymm21,%ymm29,%ymm28
  vmovdqa32 %ymm28,2336(%rsp)
  vprord $17,%ymm13,%ymm16
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%ymm13,%ymm9
  vpsrld $10,%ymm13,%ymm22
  vpxord %ymm9,%ymm16,%ymm17
  vpxord %ymm22,%ymm17,%ymm15
  vpaddd %ymm31,%ymm15,%ymm19
  vpaddd .Lround_constants+112(%rip){1to8},%ymm19,%ymm23
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%ymm20,%ymm18
  vprord $19,%ymm20,%ymm29
  vpsrld $10,%ymm20,%ymm21
  vpxord %ymm29,%ymm18,%ymm28
  vpxord %ymm21,%ymm28,%ymm16
  vpaddd %ymm24,%ymm16,%ymm9
+ vmovq 608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+116(%rip){1to8},%ymm9,%ymm17
  vpunpckldq %ymm17,%ymm23,%ymm22
  vmovdqa32 %ymm22,2368(%rsp)
  vpunpckhdq %ymm17,%ymm23,%ymm15
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %ymm15,2400(%rsp)
  vprord $17,%ymm19,%ymm18
  vprord $19,%ymm19,%ymm29
  vpsrld $10,%ymm19,%ymm28
- vmovq 768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm29,%ymm18,%ymm21
  vpxord %ymm28,%ymm21,%ymm16
  vpaddd %ymm10,%ymm16,%ymm22
@@ -411,19 +407,23 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $10,%ymm9,%ymm29
  vpxord %ymm18,%ymm15,%ymm21
  vpxord %ymm29,%ymm21,%ymm28
- vmovq 776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%ymm27,%ymm16
  vprord $18,%ymm27,%ymm22
  vpsrld $3,%ymm27,%ymm15
  vpxord %ymm22,%ymm16,%ymm18
- vmovq 800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm15,%ymm18,%ymm21
  vpaddd %ymm25,%ymm28,%ymm29
  vpaddd %ymm21,%ymm29,%ymm16
  vpaddd .Lconstants+16(%rip){1to8},%ymm16,%ymm22
  vpaddd .Lround_constants+124(%rip){1to8},%ymm22,%ymm18
+ vmovq 776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %ymm18,%ymm17,%ymm15
  vmovdqa32 %ymm15,2432(%rsp)
  vpunpckhdq %ymm18,%ymm17,%ymm28
@@ -522,9 +522,9 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm21,%ymm18,%ymm30
  vmovq 1096(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %ymm19,%ymm17,%ymm14
  vmovq 1120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %ymm19,%ymm17,%ymm14
  vmovq 1128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm30,%ymm14,%ymm16
@@ -623,18 +623,12 @@ fastpath_shani_ymm_scan_loop:
  vpaddd .Lnonce_steps+112(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
  vpunpckldq %ymm29,%ymm16,%ymm21
- vmovdqa32 %ymm21,2624(%rsp)
  vmovq 16(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 16(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 16(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpunpckhdq %ymm29,%ymm16,%ymm12
- vmovdqa32 %ymm12,2656(%rsp)
- vprord $17,%ymm14,%ymm11
- vprord $19,%ymm14,%ymm30
- vpsrld $10,%ymm14,%ymm31
  vmovq 16(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 24(%rdi),%xmm0
@@ -645,26 +639,36 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 24(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %ymm21,2624(%rsp)
  vmovq 32(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 32(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpunpckhdq %ymm29,%ymm16,%ymm12
+ vmovdqa32 %ymm12,2656(%rsp)
+ vprord $17,%ymm14,%ymm11
+ vprord $19,%ymm14,%ymm30
+ vpsrld $10,%ymm14,%ymm31
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm30,%ymm11,%ymm21
  vpxord %ymm31,%ymm21,%ymm16
  vprord $7,%ymm10,%ymm29
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $18,%ymm10,%ymm12
  vpsrld $3,%ymm10,%ymm11
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm12,%ymm29,%ymm30
  vpxord %ymm11,%ymm30,%ymm21
  vpaddd %ymm22,%ymm16,%ymm31
  vpaddd %ymm21,%ymm31,%ymm29
  vpaddd %ymm24,%ymm29,%ymm12
  vpaddd .Lround_constants+152(%rip){1to8},%ymm12,%ymm30
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%ymm17,%ymm11
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $19,%ymm17,%ymm16
  vpsrld $10,%ymm17,%ymm31
  vpxord %ymm16,%ymm11,%ymm21
@@ -672,17 +676,17 @@ fastpath_shani_ymm_scan_loop:
  vprord $7,%ymm25,%ymm24
  vprord $18,%ymm25,%ymm11
  vpsrld $3,%ymm25,%ymm16
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm11,%ymm24,%ymm21
  vpxord %ymm16,%ymm21,%ymm31
  vpaddd %ymm28,%ymm29,%ymm24
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm31,%ymm24,%ymm11
  vpaddd %ymm10,%ymm11,%ymm21
  vpaddd .Lround_constants+156(%rip){1to8},%ymm21,%ymm16
  vpunpckldq %ymm16,%ymm30,%ymm29
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %ymm29,2688(%rsp)
  vpunpckhdq %ymm16,%ymm30,%ymm24
  vmovdqa32 %ymm24,2720(%rsp)
@@ -691,16 +695,18 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $10,%ymm12,%ymm10
  vpxord %ymm11,%ymm31,%ymm29
  vpxord %ymm10,%ymm29,%ymm30
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $7,%ymm26,%ymm16
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $18,%ymm26,%ymm24
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $3,%ymm26,%ymm31
  vpxord %ymm24,%ymm16,%ymm11
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm31,%ymm11,%ymm29
  vpaddd %ymm15,%ymm30,%ymm10
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %ymm29,%ymm10,%ymm16
  vpaddd %ymm25,%ymm16,%ymm24
  vpaddd .Lround_constants+160(%rip){1to8},%ymm24,%ymm11
@@ -709,20 +715,14 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $10,%ymm21,%ymm10
  vpxord %ymm30,%ymm31,%ymm29
  vpxord %ymm10,%ymm29,%ymm16
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $7,%ymm13,%ymm25
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $18,%ymm13,%ymm31
  vpsrld $3,%ymm13,%ymm30
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm31,%ymm25,%ymm29
  vpxord %ymm30,%ymm29,%ymm10
  vpaddd %ymm27,%ymm16,%ymm25
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm10,%ymm25,%ymm31
  vpaddd %ymm26,%ymm31,%ymm29
  vpaddd .Lround_constants+164(%rip){1to8},%ymm29,%ymm30
@@ -784,8 +784,6 @@ fastpath_shani_ymm_scan_loop:
  vmovdqa32 %ymm13,2848(%rsp)
  vprord $17,%ymm25,%ymm26
  vprord $19,%ymm25,%ymm10
- vmovq 48(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $10,%ymm25,%ymm20
  vpxord %ymm10,%ymm26,%ymm30
  vpxord %ymm20,%ymm30,%ymm31
@@ -794,6 +792,8 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $3,%ymm9,%ymm26
  vpxord %ymm13,%ymm11,%ymm10
  vpxord %ymm26,%ymm10,%ymm30
+ vmovq 48(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm17,%ymm31,%ymm20
  vpaddd %ymm30,%ymm20,%ymm11
  vpaddd %ymm19,%ymm11,%ymm13
@@ -906,6 +906,10 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm22,%ymm31,%ymm26
  vprord $7,%ymm15,%ymm10
+ vmovq 472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $18,%ymm15,%ymm23
  vpsrld $3,%ymm15,%ymm9
  vpxord %ymm23,%ymm10,%ymm20
@@ -913,8 +917,8 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm29,%ymm26,%ymm22
  vpaddd %ymm31,%ymm22,%ymm10
  vpaddd %ymm28,%ymm10,%ymm23
- vmovq 472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+192(%rip){1to8},%ymm23,%ymm20
  vprord $17,%ymm11,%ymm9
  vprord $19,%ymm11,%ymm26
@@ -930,16 +934,16 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm22,%ymm28,%ymm9
  vpaddd %ymm15,%ymm9,%ymm31
  vpaddd .Lround_constants+196(%rip){1to8},%ymm31,%ymm26
- vmovq 496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckldq %ymm26,%ymm20,%ymm10
- vmovdqa32 %ymm10,3008(%rsp)
  vmovq 536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpunpckldq %ymm26,%ymm20,%ymm10
+ vmovdqa32 %ymm10,3008(%rsp)
+ vmovq 568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckhdq %ymm26,%ymm20,%ymm28
  vmovdqa32 %ymm28,3040(%rsp)
  vprord $17,%ymm23,%ymm22
@@ -952,87 +956,87 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $3,%ymm18,%ymm22
  vpxord %ymm28,%ymm26,%ymm9
  vpxord %ymm22,%ymm9,%ymm10
- vmovq 560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %ymm16,%ymm20,%ymm15
  vpaddd %ymm10,%ymm15,%ymm26
  vpaddd %ymm27,%ymm26,%ymm28
  vpaddd .Lround_constants+200(%rip){1to8},%ymm28,%ymm9
  vprord $17,%ymm31,%ymm22
  vprord $19,%ymm31,%ymm20
- vmovq 568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $10,%ymm31,%ymm15
  vpxord %ymm20,%ymm22,%ymm10
  vpxord %ymm15,%ymm10,%ymm26
- vmovq 592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $7,%ymm14,%ymm27
  vprord $18,%ymm14,%ymm22
  vpsrld $3,%ymm14,%ymm20
  vpxord %ymm22,%ymm27,%ymm10
  vpxord %ymm20,%ymm10,%ymm15
- vpaddd %ymm13,%ymm26,%ymm27
- vmovq 600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %ymm15,%ymm27,%ymm22
- vpaddd %ymm18,%ymm22,%ymm10
- vmovq 624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %ymm13,%ymm26,%ymm27
+ vpaddd %ymm15,%ymm27,%ymm22
  vmovq 656(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+204(%rip){1to8},%ymm10,%ymm20
- vpunpckldq %ymm20,%ymm9,%ymm26
  vmovq 664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %ymm18,%ymm22,%ymm10
  vmovq 688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %ymm26,3072(%rsp)
- vpunpckhdq %ymm20,%ymm9,%ymm27
- vmovdqa32 %ymm27,3104(%rsp)
+ vpaddd .Lround_constants+204(%rip){1to8},%ymm10,%ymm20
+ vpunpckldq %ymm20,%ymm9,%ymm26
  vmovq 696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $17,%ymm28,%ymm15
- vprord $19,%ymm28,%ymm22
  vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %ymm26,3072(%rsp)
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpunpckhdq %ymm20,%ymm9,%ymm27
+ vmovdqa32 %ymm27,3104(%rsp)
+ vprord $17,%ymm28,%ymm15
+ vprord $19,%ymm28,%ymm22
  vpsrld $10,%ymm28,%ymm18
  vpxord %ymm22,%ymm15,%ymm26
+ vmovq 760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm18,%ymm26,%ymm9
  vprord $7,%ymm17,%ymm20
  vprord $18,%ymm17,%ymm27
  vpsrld $3,%ymm17,%ymm15
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm27,%ymm20,%ymm22
- vmovq 752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm15,%ymm22,%ymm26
- vmovq 760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %ymm30,%ymm9,%ymm18
  vmovq 784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %ymm30,%ymm9,%ymm18
- vmovq 792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %ymm26,%ymm18,%ymm20
  vpaddd %ymm14,%ymm20,%ymm27
  vpaddd .Lround_constants+208(%rip){1to8},%ymm27,%ymm22
+ vmovq 792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%ymm10,%ymm15
+ vmovq 824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $19,%ymm10,%ymm9
  vpsrld $10,%ymm10,%ymm18
  vpxord %ymm9,%ymm15,%ymm26
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm18,%ymm26,%ymm20
  vprord $7,%ymm12,%ymm14
  vprord $18,%ymm12,%ymm15
  vpsrld $3,%ymm12,%ymm9
  vpxord %ymm15,%ymm14,%ymm26
- vmovq 824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm9,%ymm26,%ymm18
  vpaddd %ymm19,%ymm20,%ymm14
  vpaddd %ymm18,%ymm14,%ymm15
@@ -1041,8 +1045,8 @@ fastpath_shani_ymm_scan_loop:
  vpunpckldq %ymm9,%ymm22,%ymm20
  vmovdqa32 %ymm20,3136(%rsp)
  vpunpckhdq %ymm9,%ymm22,%ymm19
- vmovq 848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %ymm19,3168(%rsp)
  vprord $17,%ymm27,%ymm14
  vprord $19,%ymm27,%ymm18
@@ -1052,37 +1056,39 @@ fastpath_shani_ymm_scan_loop:
  vprord $7,%ymm21,%ymm22
  vprord $18,%ymm21,%ymm9
  vpsrld $3,%ymm21,%ymm19
- vmovq 856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %ymm9,%ymm22,%ymm14
- vmovq 880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %ymm19,%ymm14,%ymm18
  vmovq 888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %ymm9,%ymm22,%ymm14
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %ymm19,%ymm14,%ymm18
+ vmovq 920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %ymm11,%ymm20,%ymm17
  vpaddd %ymm18,%ymm17,%ymm15
  vpaddd %ymm12,%ymm15,%ymm22
  vpaddd .Lround_constants+216(%rip){1to8},%ymm22,%ymm9
- vprord $17,%ymm26,%ymm14
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $19,%ymm26,%ymm19
- vmovq 920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 944(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpsrld $10,%ymm26,%ymm20
  vmovq 976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $17,%ymm26,%ymm14
+ vprord $19,%ymm26,%ymm19
+ vpsrld $10,%ymm26,%ymm20
  vpxord %ymm19,%ymm14,%ymm11
  vpxord %ymm20,%ymm11,%ymm17
  vprord $7,%ymm24,%ymm18
  vprord $18,%ymm24,%ymm15
- vmovq 984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%ymm24,%ymm12
  vpxord %ymm15,%ymm18,%ymm14
  vpxord %ymm12,%ymm14,%ymm19
@@ -1090,8 +1096,6 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm19,%ymm11,%ymm20
  vpaddd %ymm21,%ymm20,%ymm18
  vpaddd .Lround_constants+220(%rip){1to8},%ymm18,%ymm15
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpunpckldq %ymm15,%ymm9,%ymm14
  vmovdqa32 %ymm14,3200(%rsp)
  vpunpckhdq %ymm15,%ymm9,%ymm12
@@ -1099,47 +1103,45 @@ fastpath_shani_ymm_scan_loop:
  vprord $17,%ymm22,%ymm17
  vprord $19,%ymm22,%ymm23
  vpsrld $10,%ymm22,%ymm11
+ vmovq 1048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %ymm23,%ymm17,%ymm19
  vpxord %ymm11,%ymm19,%ymm20
  vprord $7,%ymm29,%ymm21
  vprord $18,%ymm29,%ymm14
  vpsrld $3,%ymm29,%ymm9
- vpxord %ymm14,%ymm21,%ymm15
- vpxord %ymm9,%ymm15,%ymm12
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %ymm31,%ymm20,%ymm22
- vpaddd %ymm12,%ymm22,%ymm17
- vmovq 1040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %ymm14,%ymm21,%ymm15
+ vpxord %ymm9,%ymm15,%ymm12
  vmovq 1080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %ymm24,%ymm17,%ymm23
- vpaddd .Lround_constants+224(%rip){1to8},%ymm23,%ymm19
- vprord $17,%ymm18,%ymm11
  vmovq 1104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 1112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $19,%ymm18,%ymm21
- vpsrld $10,%ymm18,%ymm14
+ vpaddd %ymm31,%ymm20,%ymm22
+ vpaddd %ymm12,%ymm22,%ymm17
+ vpaddd %ymm24,%ymm17,%ymm23
+ vpaddd .Lround_constants+224(%rip){1to8},%ymm23,%ymm19
  vmovq 1136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $17,%ymm18,%ymm11
+ vprord $19,%ymm18,%ymm21
+ vpsrld $10,%ymm18,%ymm14
  vpxord %ymm21,%ymm11,%ymm15
  vpxord %ymm14,%ymm15,%ymm9
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%ymm25,%ymm20
  vprord $18,%ymm25,%ymm31
  vpsrld $3,%ymm25,%ymm22
  vpxord %ymm31,%ymm20,%ymm12
  vpxord %ymm22,%ymm12,%ymm17
  vpaddd %ymm28,%ymm9,%ymm24
+ vmovq 1168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %ymm17,%ymm24,%ymm18
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm29,%ymm18,%ymm11
  vpaddd .Lround_constants+228(%rip){1to8},%ymm11,%ymm21
  vpunpckldq %ymm21,%ymm19,%ymm15
@@ -1148,19 +1150,21 @@ fastpath_shani_ymm_scan_loop:
  vmovdqa32 %ymm14,3296(%rsp)
  vprord $17,%ymm23,%ymm20
  vprord $19,%ymm23,%ymm31
+ vmovq 1176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%ymm23,%ymm12
  vpxord %ymm31,%ymm20,%ymm22
  vpxord %ymm12,%ymm22,%ymm9
  vprord $7,%ymm16,%ymm28
  vprord $18,%ymm16,%ymm24
  vpsrld $3,%ymm16,%ymm17
- vmovq 1168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm24,%ymm28,%ymm18
  vpxord %ymm17,%ymm18,%ymm29
  vpaddd %ymm10,%ymm9,%ymm15
  vpaddd %ymm29,%ymm15,%ymm19
  vpaddd %ymm25,%ymm19,%ymm21
+ vmovq 1200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+232(%rip){1to8},%ymm21,%ymm14
  vprord $17,%ymm11,%ymm23
  vprord $19,%ymm11,%ymm20
@@ -1168,58 +1172,54 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm20,%ymm23,%ymm22
  vpxord %ymm31,%ymm22,%ymm12
  vprord $7,%ymm13,%ymm28
- vmovq 1176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $18,%ymm13,%ymm24
  vpsrld $3,%ymm13,%ymm18
  vpxord %ymm24,%ymm28,%ymm17
- vmovq 1232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 1240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm18,%ymm17,%ymm9
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %ymm27,%ymm12,%ymm10
  vpaddd %ymm9,%ymm10,%ymm15
  vpaddd %ymm16,%ymm15,%ymm29
  vpaddd .Lround_constants+236(%rip){1to8},%ymm29,%ymm19
  vpunpckldq %ymm19,%ymm14,%ymm25
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %ymm25,3328(%rsp)
  vpunpckhdq %ymm19,%ymm14,%ymm11
  vmovdqa32 %ymm11,3360(%rsp)
+ vmovq 1232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%ymm21,%ymm23
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 1296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1304(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $19,%ymm21,%ymm20
  vpsrld $10,%ymm21,%ymm22
  vpxord %ymm20,%ymm23,%ymm31
  vpxord %ymm22,%ymm31,%ymm28
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $7,%ymm30,%ymm24
  vprord $18,%ymm30,%ymm17
  vpsrld $3,%ymm30,%ymm18
  vpxord %ymm17,%ymm24,%ymm12
  vpxord %ymm18,%ymm12,%ymm27
  vpaddd %ymm26,%ymm28,%ymm10
+ vmovq 1264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm27,%ymm10,%ymm9
  vpaddd %ymm13,%ymm9,%ymm15
- vpaddd .Lround_constants+240(%rip){1to8},%ymm15,%ymm16
+ vmovq 1296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1304(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 1360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 1368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+240(%rip){1to8},%ymm15,%ymm16
  vmovq 1392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 1400(%rsp),%xmm0
@@ -1341,91 +1341,75 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpunpckldq %ymm31,%ymm21,%ymm30
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpunpckldq %ymm31,%ymm21,%ymm30
  vmovdqa32 %ymm30,128(%rsp)
  vpunpckhdq %ymm31,%ymm21,%ymm13
  vmovdqa32 %ymm13,160(%rsp)
  vprord $17,%ymm20,%ymm27
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%ymm20,%ymm11
  vpsrld $10,%ymm20,%ymm12
  vpxord %ymm11,%ymm27,%ymm14
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm12,%ymm14,%ymm9
  vpaddd 108(%rdi){1to8},%ymm9,%ymm17
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+96(%rip){1to8},%ymm17,%ymm19
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $17,%ymm29,%ymm18
  vprord $19,%ymm29,%ymm22
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 1984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 2000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $10,%ymm29,%ymm24
- vpxord %ymm22,%ymm18,%ymm25
- vmovq 1992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2008(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 2048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 2064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %ymm22,%ymm18,%ymm25
  vpxord %ymm24,%ymm25,%ymm23
  vpaddd %ymm15,%ymm23,%ymm28
  vpaddd .Lround_constants+100(%rip){1to8},%ymm28,%ymm30
  vpunpckldq %ymm30,%ymm19,%ymm21
- vmovq 2056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %ymm21,192(%rsp)
  vpunpckhdq %ymm30,%ymm19,%ymm31
  vmovdqa32 %ymm31,224(%rsp)
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%ymm17,%ymm13
- vmovq 2072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $19,%ymm17,%ymm27
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $10,%ymm17,%ymm11
  vpxord %ymm27,%ymm13,%ymm14
  vpxord %ymm11,%ymm14,%ymm12
+ vmovq 1984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %ymm16,%ymm12,%ymm9
  vpaddd .Lround_constants+104(%rip){1to8},%ymm9,%ymm18
  vprord $17,%ymm28,%ymm22
- vmovq 2112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%ymm28,%ymm25
+ vmovq 2000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $10,%ymm28,%ymm24
+ vmovq 1992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm25,%ymm22,%ymm23
  vpxord %ymm24,%ymm23,%ymm21
- vmovq 2128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %ymm26,%ymm21,%ymm19
- vmovq 2120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+108(%rip){1to8},%ymm19,%ymm30
+ vmovq 2008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpunpckldq %ymm30,%ymm18,%ymm31
  vmovdqa32 %ymm31,256(%rsp)
  vpunpckhdq %ymm30,%ymm18,%ymm13
  vmovdqa32 %ymm13,288(%rsp)
- vmovq 2176(%rsp),%xmm0
+ vmovq 2048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%ymm9,%ymm27
  vprord $19,%ymm9,%ymm14
@@ -1434,22 +1418,22 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm11,%ymm12,%ymm22
  vpaddd %ymm10,%ymm22,%ymm25
  vpaddd .Lround_constants+112(%rip){1to8},%ymm25,%ymm23
+ vmovq 2064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $17,%ymm19,%ymm24
  vprord $19,%ymm19,%ymm21
  vpsrld $10,%ymm19,%ymm31
- vmovq 2192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm21,%ymm24,%ymm18
  vpxord %ymm31,%ymm18,%ymm30
  vpaddd %ymm20,%ymm30,%ymm13
  vpaddd .Lround_constants+116(%rip){1to8},%ymm13,%ymm27
- vmovq 2184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %ymm27,%ymm23,%ymm14
  vmovdqa32 %ymm14,320(%rsp)
- vpunpckhdq %ymm27,%ymm23,%ymm12
- vmovq 2200(%rsp),%xmm0
+ vmovq 2072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpunpckhdq %ymm27,%ymm23,%ymm12
  vmovdqa32 %ymm12,352(%rsp)
  vprord $17,%ymm25,%ymm11
  vprord $19,%ymm25,%ymm22
@@ -1464,40 +1448,34 @@ fastpath_shani_ymm_scan_loop:
  vpsrld $10,%ymm13,%ymm12
  vpxord %ymm27,%ymm23,%ymm11
  vpxord %ymm12,%ymm11,%ymm22
+ vmovq 2112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %ymm17,%ymm22,%ymm21
  vpaddd 112(%rdi){1to8},%ymm21,%ymm24
  vpaddd .Lround_constants+124(%rip){1to8},%ymm24,%ymm18
  vpunpckldq %ymm18,%ymm14,%ymm31
- vmovq 2240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %ymm31,384(%rsp)
  vpunpckhdq %ymm18,%ymm14,%ymm23
  vmovdqa32 %ymm23,416(%rsp)
  vprord $17,%ymm30,%ymm27
  vprord $19,%ymm30,%ymm11
- vmovq 2256(%rsp),%xmm0
+ vmovq 2128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $10,%ymm30,%ymm12
- vmovq 2248(%rsp),%xmm0
+ vmovq 2120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2264(%rsp),%xmm0
+ vmovq 2136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm11,%ymm27,%ymm22
- vmovq 2304(%rsp),%xmm0
+ vmovq 2176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 2320(%rsp),%xmm0
+ vmovq 2192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 2312(%rsp),%xmm0
+ vmovq 2184(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 2328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 2368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm12,%ymm22,%ymm21
  vpaddd %ymm28,%ymm21,%ymm31
  vpaddd 116(%rdi){1to8},%ymm31,%ymm14
- vmovq 2384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+128(%rip){1to8},%ymm14,%ymm18
  vprord $17,%ymm24,%ymm23
  vprord $19,%ymm24,%ymm27
@@ -1510,6 +1488,8 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm31,%ymm21,%ymm27
  vpxord %ymm23,%ymm27,%ymm22
  vpaddd %ymm9,%ymm12,%ymm11
+ vmovq 2200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %ymm22,%ymm11,%ymm21
  vpaddd 108(%rdi){1to8},%ymm21,%ymm31
  vpaddd .Lround_constants+132(%rip){1to8},%ymm31,%ymm27
@@ -1517,77 +1497,75 @@ fastpath_shani_ymm_scan_loop:
  vmovdqa32 %ymm23,448(%rsp)
  vpunpckhdq %ymm27,%ymm18,%ymm12
  vmovdqa32 %ymm12,480(%rsp)
+ vmovq 2240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $17,%ymm14,%ymm11
- vmovq 2376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%ymm14,%ymm22
  vpsrld $10,%ymm14,%ymm21
  vpxord %ymm22,%ymm11,%ymm23
  vpxord %ymm21,%ymm23,%ymm18
+ vmovq 2256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $7,%ymm16,%ymm27
  vprord $18,%ymm16,%ymm12
  vpsrld $3,%ymm16,%ymm11
  vpxord %ymm12,%ymm27,%ymm22
  vpxord %ymm11,%ymm22,%ymm23
- vmovq 2392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm19,%ymm18,%ymm21
  vpaddd %ymm23,%ymm21,%ymm27
  vpaddd %ymm15,%ymm27,%ymm12
+ vmovq 2248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+136(%rip){1to8},%ymm12,%ymm22
- vmovq 2432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%ymm31,%ymm11
- vmovq 2448(%rsp),%xmm0
+ vmovq 2264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2304(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 2440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $19,%ymm31,%ymm18
- vmovq 2456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $10,%ymm31,%ymm21
  vpxord %ymm18,%ymm11,%ymm23
- vmovq 2496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %ymm21,%ymm23,%ymm27
  vprord $7,%ymm26,%ymm15
- vmovq 2512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%ymm26,%ymm11
- vmovq 2504(%rsp),%xmm0
+ vmovq 2384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $3,%ymm26,%ymm18
  vpxord %ymm11,%ymm15,%ymm23
  vpxord %ymm18,%ymm23,%ymm21
  vpaddd %ymm25,%ymm27,%ymm15
- vmovq 2560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm21,%ymm15,%ymm11
- vmovq 2576(%rsp),%xmm0
+ vmovq 2432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 2568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 2584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %ymm16,%ymm11,%ymm23
  vpaddd .Lround_constants+140(%rip){1to8},%ymm23,%ymm18
  vpunpckldq %ymm18,%ymm22,%ymm27
  vmovdqa32 %ymm27,512(%rsp)
+ vmovq 2440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckhdq %ymm18,%ymm22,%ymm15
  vmovdqa32 %ymm15,544(%rsp)
  vprord $17,%ymm12,%ymm21
  vprord $19,%ymm12,%ymm11
- vmovq 2624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $10,%ymm12,%ymm16
  vpxord %ymm11,%ymm21,%ymm27
  vpxord %ymm16,%ymm27,%ymm22
  vprord $7,%ymm10,%ymm18
  vprord $18,%ymm10,%ymm15
- vmovq 2640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $3,%ymm10,%ymm21
  vpxord %ymm15,%ymm18,%ymm11
  vpxord %ymm21,%ymm11,%ymm27
@@ -1595,63 +1573,69 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm27,%ymm16,%ymm18
  vpaddd %ymm26,%ymm18,%ymm15
  vpaddd .Lround_constants+144(%rip){1to8},%ymm15,%ymm11
+ vmovq 2456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%ymm23,%ymm21
  vprord $19,%ymm23,%ymm22
  vpsrld $10,%ymm23,%ymm16
  vpxord %ymm22,%ymm21,%ymm27
  vpxord %ymm16,%ymm27,%ymm18
  vprord $7,%ymm20,%ymm26
- vprord $18,%ymm20,%ymm21
- vmovq 2632(%rsp),%xmm0
+ vmovq 2504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $18,%ymm20,%ymm21
  vpsrld $3,%ymm20,%ymm22
  vpxord %ymm21,%ymm26,%ymm27
  vpxord %ymm22,%ymm27,%ymm16
- vmovq 2648(%rsp),%xmm0
+ vmovq 2520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 2688(%rsp),%xmm0
+ vmovq 2560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 2704(%rsp),%xmm0
+ vmovq 2576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %ymm30,%ymm18,%ymm26
  vpaddd %ymm16,%ymm26,%ymm21
  vpaddd %ymm10,%ymm21,%ymm27
  vpaddd .Lround_constants+148(%rip){1to8},%ymm27,%ymm22
- vmovq 2696(%rsp),%xmm0
+ vmovq 2568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %ymm22,%ymm11,%ymm18
+ vmovq 2584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %ymm18,576(%rsp)
+ vpunpckhdq %ymm22,%ymm11,%ymm26
+ vmovdqa32 %ymm26,608(%rsp)
+ vmovq 2704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $17,%ymm15,%ymm16
+ vprord $19,%ymm15,%ymm21
+ vmovq 2696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpsrld $10,%ymm15,%ymm10
  vmovq 2712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 2752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 2768(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %ymm21,%ymm16,%ymm18
  vmovq 2760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 2776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 2816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %ymm18,576(%rsp)
- vpunpckhdq %ymm22,%ymm11,%ymm26
- vmovdqa32 %ymm26,608(%rsp)
- vmovq 2832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $17,%ymm15,%ymm16
- vprord $19,%ymm15,%ymm21
- vmovq 2824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $10,%ymm15,%ymm10
- vmovq 2840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 2880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 2896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %ymm21,%ymm16,%ymm18
- vmovq 2888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2904(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm10,%ymm18,%ymm11
  vprord $7,%ymm29,%ymm22
@@ -1662,13 +1646,13 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm24,%ymm11,%ymm10
  vpaddd %ymm18,%ymm10,%ymm22
  vpaddd %ymm20,%ymm22,%ymm26
- vmovq 2944(%rsp),%xmm0
+ vmovq 2816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+152(%rip){1to8},%ymm26,%ymm21
  vprord $17,%ymm27,%ymm16
  vprord $19,%ymm27,%ymm11
  vpsrld $10,%ymm27,%ymm10
- vmovq 2960(%rsp),%xmm0
+ vmovq 2832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %ymm11,%ymm16,%ymm18
  vpxord %ymm10,%ymm18,%ymm22
@@ -1679,56 +1663,72 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm11,%ymm18,%ymm10
  vpaddd %ymm14,%ymm22,%ymm20
  vpaddd %ymm10,%ymm20,%ymm16
- vmovq 2952(%rsp),%xmm0
+ vmovq 2824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm29,%ymm16,%ymm18
  vpaddd .Lround_constants+156(%rip){1to8},%ymm18,%ymm11
  vpunpckldq %ymm11,%ymm21,%ymm22
  vmovdqa32 %ymm22,640(%rsp)
- vmovq 2968(%rsp),%xmm0
+ vmovq 2840(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckhdq %ymm11,%ymm21,%ymm20
  vmovdqa32 %ymm20,672(%rsp)
  vprord $17,%ymm26,%ymm10
- vmovq 3008(%rsp),%xmm0
+ vmovq 2880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%ymm26,%ymm16
  vpsrld $10,%ymm26,%ymm29
  vpxord %ymm16,%ymm10,%ymm22
  vpxord %ymm29,%ymm22,%ymm21
- vmovq 3024(%rsp),%xmm0
+ vmovq 2896(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $7,%ymm28,%ymm11
  vprord $18,%ymm28,%ymm20
  vpsrld $3,%ymm28,%ymm10
  vpxord %ymm20,%ymm11,%ymm16
- vmovq 3016(%rsp),%xmm0
+ vmovq 2888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm10,%ymm16,%ymm22
  vpaddd %ymm31,%ymm21,%ymm29
  vpaddd %ymm22,%ymm29,%ymm11
  vpaddd %ymm17,%ymm11,%ymm20
  vpaddd .Lround_constants+160(%rip){1to8},%ymm20,%ymm16
+ vmovq 2904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $17,%ymm18,%ymm10
+ vprord $19,%ymm18,%ymm21
+ vpsrld $10,%ymm18,%ymm29
+ vmovq 2952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %ymm21,%ymm10,%ymm22
+ vpxord %ymm29,%ymm22,%ymm11
+ vmovq 2968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 3008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 3024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $7,%ymm9,%ymm17
+ vmovq 3016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 3032(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 3072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 3088(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $17,%ymm18,%ymm10
- vprord $19,%ymm18,%ymm21
- vpsrld $10,%ymm18,%ymm29
  vmovq 3080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %ymm21,%ymm10,%ymm22
- vpxord %ymm29,%ymm22,%ymm11
  vmovq 3096(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 3136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 3152(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $7,%ymm9,%ymm17
  vmovq 3144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $18,%ymm9,%ymm10
@@ -1738,58 +1738,58 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm10,%ymm17,%ymm22
  vmovq 3200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %ymm21,%ymm22,%ymm29
  vmovq 3216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 3208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %ymm21,%ymm22,%ymm29
- vmovq 3224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 3264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %ymm12,%ymm11,%ymm17
  vpaddd %ymm29,%ymm17,%ymm10
- vmovq 3280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %ymm28,%ymm10,%ymm22
  vpaddd .Lround_constants+164(%rip){1to8},%ymm22,%ymm21
  vpunpckldq %ymm21,%ymm16,%ymm11
  vmovdqa32 %ymm11,704(%rsp)
+ vmovq 3224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckhdq %ymm21,%ymm16,%ymm17
  vmovdqa32 %ymm17,736(%rsp)
  vprord $17,%ymm20,%ymm29
- vmovq 3272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%ymm20,%ymm10
  vpsrld $10,%ymm20,%ymm28
  vpxord %ymm10,%ymm29,%ymm11
  vpxord %ymm28,%ymm11,%ymm16
+ vmovq 3264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $7,%ymm19,%ymm21
  vprord $18,%ymm19,%ymm17
  vpsrld $3,%ymm19,%ymm29
  vpxord %ymm17,%ymm21,%ymm10
- vmovq 3288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 3280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm29,%ymm10,%ymm11
  vpaddd %ymm23,%ymm16,%ymm28
+ vmovq 3272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 3288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm11,%ymm28,%ymm21
- vpaddd %ymm9,%ymm21,%ymm17
- vpaddd .Lround_constants+168(%rip){1to8},%ymm17,%ymm10
  vmovq 3328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 3344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %ymm9,%ymm21,%ymm17
+ vpaddd .Lround_constants+168(%rip){1to8},%ymm17,%ymm10
  vprord $17,%ymm22,%ymm29
  vprord $19,%ymm22,%ymm16
  vpsrld $10,%ymm22,%ymm28
+ vmovq 3336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm16,%ymm29,%ymm11
  vpxord %ymm28,%ymm11,%ymm21
  vprord $7,%ymm25,%ymm9
- vmovq 3344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $18,%ymm25,%ymm29
  vpsrld $3,%ymm25,%ymm16
  vpxord %ymm29,%ymm9,%ymm11
- vmovq 3336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm16,%ymm11,%ymm28
  vpaddd %ymm15,%ymm21,%ymm9
  vpaddd %ymm28,%ymm9,%ymm29
@@ -1804,32 +1804,32 @@ fastpath_shani_ymm_scan_loop:
  vmovq 3392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $17,%ymm17,%ymm28
- vprord $19,%ymm17,%ymm29
- vpsrld $10,%ymm17,%ymm19
  vmovq 3408(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %ymm29,%ymm28,%ymm21
+ vprord $19,%ymm17,%ymm29
  vmovq 3400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 3416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpsrld $10,%ymm17,%ymm19
+ vpxord %ymm29,%ymm28,%ymm21
  vpxord %ymm19,%ymm21,%ymm10
  vprord $7,%ymm13,%ymm16
  vprord $18,%ymm13,%ymm9
  vpsrld $3,%ymm13,%ymm28
  vpxord %ymm9,%ymm16,%ymm29
- vpxord %ymm28,%ymm29,%ymm21
- vpaddd %ymm27,%ymm10,%ymm19
  vmovd %xmm2,0(%rdx)
- vpaddd %ymm21,%ymm19,%ymm16
+ vpxord %ymm28,%ymm29,%ymm21
  vmovd %xmm4,4(%rdx)
+ vpaddd %ymm27,%ymm10,%ymm19
+ vpaddd %ymm21,%ymm19,%ymm16
  vpaddd %ymm25,%ymm16,%ymm9
- vpaddd .Lround_constants+176(%rip){1to8},%ymm9,%ymm29
- vprord $17,%ymm11,%ymm28
  vmovd %xmm6,8(%rdx)
  vmovd %xmm8,12(%rdx)
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
+ vpaddd .Lround_constants+176(%rip){1to8},%ymm9,%ymm29
+ vprord $17,%ymm11,%ymm28
  vprord $19,%ymm11,%ymm10
  vpsrld $10,%ymm11,%ymm19
  vpxord %ymm10,%ymm28,%ymm21
@@ -1867,31 +1867,31 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckhdq %ymm10,%ymm29,%ymm25
  vmovdqa32 %ymm25,864(%rsp)
- vprord $17,%ymm9,%ymm19
  vmovq 1592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $19,%ymm9,%ymm28
+ vprord $17,%ymm9,%ymm19
  vmovq 1632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $19,%ymm9,%ymm28
  vmovq 1648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%ymm9,%ymm13
  vpxord %ymm28,%ymm19,%ymm16
  vpxord %ymm13,%ymm16,%ymm29
  vprord $7,%ymm24,%ymm10
- vmovq 1640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $18,%ymm24,%ymm25
- vpsrld $3,%ymm24,%ymm19
  vmovq 1656(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $18,%ymm24,%ymm25
+ vpsrld $3,%ymm24,%ymm19
  vmovq 1696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm25,%ymm10,%ymm28
  vpxord %ymm19,%ymm28,%ymm16
+ vpaddd %ymm18,%ymm29,%ymm13
  vmovq 1712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %ymm18,%ymm29,%ymm13
  vpaddd %ymm16,%ymm13,%ymm10
  vpaddd %ymm30,%ymm10,%ymm25
  vpaddd .Lround_constants+184(%rip){1to8},%ymm25,%ymm28
@@ -1901,93 +1901,93 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm29,%ymm19,%ymm16
  vpxord %ymm13,%ymm16,%ymm10
  vprord $7,%ymm14,%ymm30
- vmovq 1704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%ymm14,%ymm19
  vpsrld $3,%ymm14,%ymm29
+ vmovq 1704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm19,%ymm30,%ymm16
+ vmovq 1720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm29,%ymm16,%ymm13
  vpaddd %ymm20,%ymm10,%ymm30
  vpaddd %ymm13,%ymm30,%ymm19
  vpaddd %ymm24,%ymm19,%ymm16
- vmovq 1720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+188(%rip){1to8},%ymm16,%ymm29
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckldq %ymm29,%ymm28,%ymm10
  vmovdqa32 %ymm10,896(%rsp)
  vpunpckhdq %ymm29,%ymm28,%ymm30
+ vmovdqa32 %ymm30,928(%rsp)
  vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %ymm30,928(%rsp)
  vprord $17,%ymm25,%ymm13
  vprord $19,%ymm25,%ymm19
  vpsrld $10,%ymm25,%ymm24
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm19,%ymm13,%ymm10
  vpxord %ymm24,%ymm10,%ymm28
  vprord $7,%ymm31,%ymm29
  vprord $18,%ymm31,%ymm30
  vpsrld $3,%ymm31,%ymm13
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm30,%ymm29,%ymm19
  vpxord %ymm13,%ymm19,%ymm10
  vpaddd %ymm22,%ymm28,%ymm24
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %ymm10,%ymm24,%ymm29
  vpaddd %ymm14,%ymm29,%ymm30
  vpaddd .Lround_constants+192(%rip){1to8},%ymm30,%ymm19
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%ymm16,%ymm13
  vprord $19,%ymm16,%ymm28
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%ymm16,%ymm24
  vpxord %ymm28,%ymm13,%ymm10
  vpxord %ymm24,%ymm10,%ymm29
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%ymm12,%ymm14
  vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $18,%ymm12,%ymm13
  vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $3,%ymm12,%ymm28
  vpxord %ymm13,%ymm14,%ymm10
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm28,%ymm10,%ymm24
  vpaddd %ymm17,%ymm29,%ymm14
  vpaddd %ymm24,%ymm14,%ymm13
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %ymm31,%ymm13,%ymm10
  vpaddd .Lround_constants+196(%rip){1to8},%ymm10,%ymm28
  vpunpckldq %ymm28,%ymm19,%ymm29
  vmovdqa32 %ymm29,960(%rsp)
  vpunpckhdq %ymm28,%ymm19,%ymm14
  vmovdqa32 %ymm14,992(%rsp)
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%ymm30,%ymm24
  vprord $19,%ymm30,%ymm13
  vpsrld $10,%ymm30,%ymm31
  vpxord %ymm13,%ymm24,%ymm29
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm31,%ymm29,%ymm19
  vprord $7,%ymm23,%ymm28
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%ymm23,%ymm14
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $3,%ymm23,%ymm24
  vpxord %ymm14,%ymm28,%ymm13
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm24,%ymm13,%ymm29
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
@@ -2050,39 +2050,39 @@ fastpath_shani_ymm_scan_loop:
  vprord $18,%ymm27,%ymm12
  vmovq 2216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $3,%ymm27,%ymm31
- vpxord %ymm12,%ymm19,%ymm24
  vmovq 2232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpsrld $3,%ymm27,%ymm31
+ vmovq 2272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %ymm12,%ymm19,%ymm24
  vpxord %ymm31,%ymm24,%ymm28
  vpaddd %ymm21,%ymm13,%ymm23
  vpaddd %ymm28,%ymm23,%ymm19
- vmovq 2272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %ymm15,%ymm19,%ymm12
- vpaddd .Lround_constants+208(%rip){1to8},%ymm12,%ymm24
  vmovq 2288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %ymm15,%ymm19,%ymm12
+ vpaddd .Lround_constants+208(%rip){1to8},%ymm12,%ymm24
  vprord $17,%ymm29,%ymm31
  vprord $19,%ymm29,%ymm13
  vpsrld $10,%ymm29,%ymm23
  vmovq 2280(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %ymm13,%ymm31,%ymm28
- vpxord %ymm23,%ymm28,%ymm19
  vmovq 2296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %ymm13,%ymm31,%ymm28
+ vpxord %ymm23,%ymm28,%ymm19
+ vmovq 2336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%ymm26,%ymm15
  vprord $18,%ymm26,%ymm31
  vpsrld $3,%ymm26,%ymm13
  vpxord %ymm31,%ymm15,%ymm28
- vmovq 2336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm13,%ymm28,%ymm23
- vpaddd %ymm25,%ymm19,%ymm15
- vpaddd %ymm23,%ymm15,%ymm31
  vmovq 2352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %ymm25,%ymm19,%ymm15
+ vpaddd %ymm23,%ymm15,%ymm31
  vmovq 2344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm27,%ymm31,%ymm28
@@ -2095,49 +2095,49 @@ fastpath_shani_ymm_scan_loop:
  vmovdqa32 %ymm19,1088(%rsp)
  vpunpckhdq %ymm13,%ymm24,%ymm15
  vmovdqa32 %ymm15,1120(%rsp)
+ vprord $17,%ymm12,%ymm23
  vmovq 2416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $17,%ymm12,%ymm23
  vprord $19,%ymm12,%ymm31
  vpsrld $10,%ymm12,%ymm27
- vmovq 2408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm31,%ymm23,%ymm19
  vpxord %ymm27,%ymm19,%ymm24
+ vmovq 2408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $7,%ymm18,%ymm13
  vprord $18,%ymm18,%ymm15
- vmovq 2424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $3,%ymm18,%ymm23
  vpxord %ymm15,%ymm13,%ymm31
  vpxord %ymm23,%ymm31,%ymm19
  vpaddd %ymm16,%ymm24,%ymm27
+ vmovq 2424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm19,%ymm27,%ymm13
+ vpaddd %ymm26,%ymm13,%ymm15
+ vpaddd .Lround_constants+216(%rip){1to8},%ymm15,%ymm31
+ vprord $17,%ymm28,%ymm23
+ vprord $19,%ymm28,%ymm24
  vmovq 2464(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %ymm26,%ymm13,%ymm15
+ vpsrld $10,%ymm28,%ymm27
  vmovq 2480(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+216(%rip){1to8},%ymm15,%ymm31
+ vpxord %ymm24,%ymm23,%ymm19
  vmovq 2472(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $17,%ymm28,%ymm23
+ vpxord %ymm27,%ymm19,%ymm13
  vmovq 2488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $19,%ymm28,%ymm24
- vpsrld $10,%ymm28,%ymm27
- vpxord %ymm24,%ymm23,%ymm19
+ vprord $7,%ymm20,%ymm26
+ vprord $18,%ymm20,%ymm23
+ vpsrld $3,%ymm20,%ymm24
  vmovq 2528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %ymm27,%ymm19,%ymm13
- vprord $7,%ymm20,%ymm26
+ vpxord %ymm23,%ymm26,%ymm19
  vmovq 2544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $18,%ymm20,%ymm23
  vmovq 2536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpsrld $3,%ymm20,%ymm24
- vpxord %ymm23,%ymm26,%ymm19
  vmovq 2552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm24,%ymm19,%ymm27
@@ -2166,29 +2166,27 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 2672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $7,%ymm22,%ymm24
  vmovq 2664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $7,%ymm22,%ymm24
- vmovq 2680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $18,%ymm22,%ymm26
  vpsrld $3,%ymm22,%ymm27
  vpxord %ymm26,%ymm24,%ymm23
  vpxord %ymm27,%ymm23,%ymm13
  vpaddd %ymm10,%ymm31,%ymm18
- vmovq 2720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm13,%ymm18,%ymm24
  vpaddd %ymm20,%ymm24,%ymm26
- vmovq 2736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+224(%rip){1to8},%ymm26,%ymm23
  vprord $17,%ymm19,%ymm27
  vprord $19,%ymm19,%ymm31
  vpsrld $10,%ymm19,%ymm10
  vpxord %ymm31,%ymm27,%ymm18
- vmovq 2728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %ymm10,%ymm18,%ymm13
  vprord $7,%ymm17,%ymm24
  vprord $18,%ymm17,%ymm20
@@ -2199,29 +2197,31 @@ fastpath_shani_ymm_scan_loop:
  vpaddd %ymm18,%ymm10,%ymm24
  vpaddd %ymm22,%ymm24,%ymm20
  vpaddd .Lround_constants+228(%rip){1to8},%ymm20,%ymm31
- vmovq 2744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %ymm31,%ymm23,%ymm27
  vmovdqa32 %ymm27,1216(%rsp)
  vpunpckhdq %ymm31,%ymm23,%ymm13
  vmovdqa32 %ymm13,1248(%rsp)
  vprord $17,%ymm26,%ymm14
  vprord $19,%ymm26,%ymm10
+ vmovq 2744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpsrld $10,%ymm26,%ymm18
+ vpxord %ymm10,%ymm14,%ymm24
  vmovq 2784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpsrld $10,%ymm26,%ymm18
- vmovq 2800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %ymm10,%ymm14,%ymm24
  vpxord %ymm18,%ymm24,%ymm22
- vmovq 2792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $7,%ymm11,%ymm27
  vprord $18,%ymm11,%ymm23
+ vpsrld $3,%ymm11,%ymm31
+ vmovq 2800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %ymm23,%ymm27,%ymm13
+ vmovq 2792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 2808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $3,%ymm11,%ymm31
- vpxord %ymm23,%ymm27,%ymm13
  vmovq 2848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 2864(%rsp),%xmm0
@@ -2230,44 +2230,42 @@ fastpath_shani_ymm_scan_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 2872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %ymm31,%ymm13,%ymm14
  vmovq 2912(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 2928(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 2920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %ymm31,%ymm13,%ymm14
- vmovq 2976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %ymm29,%ymm22,%ymm10
  vpaddd %ymm14,%ymm10,%ymm24
+ vmovq 2920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %ymm17,%ymm24,%ymm18
- vmovq 2992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+232(%rip){1to8},%ymm18,%ymm27
  vprord $17,%ymm20,%ymm23
  vprord $19,%ymm20,%ymm13
  vpsrld $10,%ymm20,%ymm31
+ vmovq 2936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %ymm13,%ymm23,%ymm22
- vmovq 2984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %ymm31,%ymm22,%ymm29
  vprord $7,%ymm9,%ymm10
  vprord $18,%ymm9,%ymm14
+ vmovq 2976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%ymm9,%ymm24
+ vpxord %ymm14,%ymm10,%ymm17
+ vmovq 2992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 3000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %ymm14,%ymm10,%ymm17
  vmovq 3040(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 3056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %ymm24,%ymm17,%ymm20
  vpaddd %ymm12,%ymm29,%ymm23
- vmovq 3048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 3056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %ymm20,%ymm23,%ymm13
  vpaddd %ymm11,%ymm13,%ymm22
  vpaddd .Lround_constants+236(%rip){1to8},%ymm22,%ymm31
@@ -2282,13 +2280,13 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm29,%ymm12,%ymm23
  vprord $7,%ymm21,%ymm20
  vprord $18,%ymm21,%ymm13
- vmovq 3064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 3048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $3,%ymm21,%ymm11
  vpxord %ymm13,%ymm20,%ymm10
  vpxord %ymm11,%ymm10,%ymm27
- vmovq 3104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 3064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %ymm28,%ymm23,%ymm31
  vpaddd %ymm27,%ymm31,%ymm14
  vpaddd %ymm9,%ymm14,%ymm18
@@ -2297,25 +2295,25 @@ fastpath_shani_ymm_scan_loop:
  vprord $19,%ymm22,%ymm12
  vpsrld $10,%ymm22,%ymm29
  vpxord %ymm12,%ymm24,%ymm20
- vmovq 3120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 3104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %ymm29,%ymm20,%ymm13
  vprord $7,%ymm25,%ymm10
  vprord $18,%ymm25,%ymm11
- vmovq 3112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 3120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $3,%ymm25,%ymm23
  vpxord %ymm11,%ymm10,%ymm28
  vpxord %ymm23,%ymm28,%ymm31
  vpaddd %ymm15,%ymm13,%ymm27
- vmovq 3128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 3112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %ymm31,%ymm27,%ymm14
  vpaddd %ymm21,%ymm14,%ymm9
  vpaddd .Lround_constants+244(%rip){1to8},%ymm9,%ymm22
  vpunpckldq %ymm22,%ymm17,%ymm24
- vmovq 3168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 3128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %ymm24,1344(%rsp)
  vpunpckhdq %ymm22,%ymm17,%ymm12
  vmovdqa32 %ymm12,1376(%rsp)
@@ -2323,8 +2321,8 @@ fastpath_shani_ymm_scan_loop:
  vprord $19,%ymm18,%ymm29
  vpsrld $10,%ymm18,%ymm10
  vpxord %ymm29,%ymm20,%ymm11
- vmovq 3184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 3168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %ymm10,%ymm11,%ymm28
  vprord $7,%ymm16,%ymm23
  vprord $18,%ymm16,%ymm13
@@ -2333,63 +2331,65 @@ fastpath_shani_ymm_scan_loop:
  vpxord %ymm15,%ymm27,%ymm31
  vpaddd %ymm19,%ymm28,%ymm14
  vpaddd %ymm31,%ymm14,%ymm21
+ vmovq 3184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 3176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 3192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 3232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %ymm25,%ymm21,%ymm24
  vpaddd .Lround_constants+248(%rip){1to8},%ymm24,%ymm17
  vprord $17,%ymm9,%ymm22
+ vmovq 3232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 3248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 3240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 3256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 3296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%ymm9,%ymm12
  vpsrld $10,%ymm9,%ymm18
  vpxord %ymm12,%ymm22,%ymm20
+ vmovq 3296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 3312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 3304(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %ymm18,%ymm20,%ymm29
  vprord $7,%ymm30,%ymm11
  vprord $18,%ymm30,%ymm10
- vmovq 3312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 3320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $3,%ymm30,%ymm23
  vpxord %ymm10,%ymm11,%ymm13
  vpxord %ymm23,%ymm13,%ymm27
  vpaddd %ymm26,%ymm29,%ymm15
  vpaddd %ymm27,%ymm15,%ymm28
  vpaddd %ymm16,%ymm28,%ymm19
- vmovq 3304(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 3320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+252(%rip){1to8},%ymm19,%ymm14
  vmovq 3360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckldq %ymm14,%ymm17,%ymm31
  vmovq 3376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %ymm31,1408(%rsp)
+ vpaddd .Lround_constants+252(%rip){1to8},%ymm19,%ymm14
  vmovq 3368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpunpckldq %ymm14,%ymm17,%ymm31
  vmovq 3384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %ymm31,1408(%rsp)
  vmovq 3424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckhdq %ymm14,%ymm17,%ymm21
  vmovq 3440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 3432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %ymm21,1440(%rsp)
+ vpunpckhdq %ymm14,%ymm17,%ymm21
  vmovq 3448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovd %xmm2,16(%rdx)
+ vmovdqa32 %ymm21,1440(%rsp)
  vmovd %xmm4,20(%rdx)
  vmovd %xmm6,24(%rdx)
  vmovd %xmm8,28(%rdx)

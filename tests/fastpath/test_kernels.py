@@ -118,7 +118,7 @@ def test_rolled_versions_hit_where_a_scan_of_each_does(
 
 
 @each_tier
-@pytest.mark.parametrize("versions", [1, 3, 4, 8, 16, 17, 63, 64, 65, 128, 130])
+@pytest.mark.parametrize("versions", [1, 3, 4, 8, 16, 17, 63, 64, 65, 128, 129, 257])
 def test_a_number_of_versions_is_dealt_to_the_mask_from_below(kernel: str, versions: int) -> None:
     base = struct.unpack("<I", BLOCK_125552[:4])[0]
     expected = [(base & ~MASK | number << 13, nonce) for nonce in (9, 10) for number in range(versions)]
@@ -136,6 +136,16 @@ def test_a_batch_equals_hashlib_item_by_item_at_any_alignment(
     view = memoryview(memory)[offset:]
     expected = b"".join(double(view[item_size * i : item_size * (i + 1)].tobytes()) for i in range(count))
     assert fastpath.sha256d_many(view, item_size, kernel=kernel) == expected
+
+
+@each_tier
+@pytest.mark.parametrize("item_size", [64, 80])
+@pytest.mark.parametrize("count", [23, 24, 25, 27, 28, 255, 256, 257, 511, 520])
+def test_a_batch_is_whole_around_vectors_and_turns_of_its_loop(kernel: str, item_size: int, count: int) -> None:
+    items = b"".join(hashlib.sha512(struct.pack("<I", number)).digest() * 2 for number in range(count))
+    items = items[: item_size * count]
+    expected = b"".join(double(items[item_size * i : item_size * (i + 1)]) for i in range(count))
+    assert fastpath.sha256d_many(items, item_size, kernel=kernel) == expected
 
 
 @settings(deadline=None, max_examples=20)

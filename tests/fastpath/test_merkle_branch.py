@@ -32,6 +32,13 @@ def test_folding_a_branch_gives_the_root(module: ModuleType, txids: list[bytes],
     assert len(branch) == (len(txids) - 1).bit_length()
 
 
+@pytest.mark.parametrize("count", [47, 48, 49, 511, 1_000, 2_049])
+def test_a_large_tree_is_folded_in_its_own_memory_without_a_fault(count: int) -> None:
+    txids = [hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(count)]
+    assert fastpath.merkle_root(txids) == _pure.merkle_root(txids)
+    assert fastpath.merkle_branch(txids, count // 3) == _pure.merkle_branch(txids, count // 3)
+
+
 @given(txids=trees, other=st.binary(min_size=32, max_size=32))
 def test_the_branch_of_the_coinbase_does_not_depend_on_the_coinbase(txids: list[bytes], other: bytes) -> None:
     if len(txids) > 1:
