@@ -29,18 +29,22 @@ By = Literal["ratio", "rate"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One kernel, now over then: ratio of medians with its bootstrap interval; above 1 is faster.
+    """One kernel, now over then: ratio of medians with its bootstrap interval, and best over best; above 1 is faster.
 
-    `regression` says that the whole interval lies below 1 - tolerance, `gain` that it lies above 1 + tolerance.
+    `regression`: the whole interval lies below 1 - tolerance, and so does the best. `under_load`: only the interval
+    does; an undisturbed core is as fast as before, so it may be the neighbours that changed. `gain`: both lie above
+    1 + tolerance.
     """
 
     key: str
     ratio: float
     low: float
     high: float
+    best_ratio: float
     now: float
     then: float
     regression: bool
+    under_load: bool
     gain: bool
 
 
@@ -56,18 +60,23 @@ def compare(
     """Every kernel that both measurements have, in the order of `now`.
 
     `by` "ratio" compares each round's ratio to the peer of the same round, so that a busier machine is no slower
-    kernel; "rate" compares hashes a second. Raises NoSuchPeerError where a measurement lacks the peer.
+    kernel; "rate" compares hashes a second. The best slices are compared by rate: peers feel a neighbour otherwise
+    than kernels do, and the best slice had none. Raises NoSuchPeerError where a measurement lacks the peer.
     """
     new, old = _values(now, peer, by), _values(then, peer, by)
+    new_best, old_best = _bests(now), _bests(then)
     changes = []
     for key, values in new.items():
         if key in old:
             low, high = interval(values, old[key], Seed(seed) / "compare" / key)
             middle, before = float(np.median(values)), float(np.median(old[key]))
+            best, least, most = new_best[key] / old_best[key], 1.0 - tolerance, 1.0 + tolerance
             changes.append(
                 Change(
-                    key, middle / before, low, high, middle, before,
-                    regression=high < 1.0 - tolerance, gain=low > 1.0 + tolerance,
+                    key, middle / before, low, high, best, middle, before,
+                    regression=high < least and best < least,
+                    under_load=high < least <= best,
+                    gain=low > most and best > most,
                 )
             )  # fmt: skip
     return changes
@@ -93,6 +102,11 @@ def _medians(values: NDArray[np.float64], seed: Seed) -> NDArray[np.float64]:
     picked = (starts + np.arange(stretch)) % size
     medians: NDArray[np.float64] = np.median(values[picked.reshape(DRAWS, -1)[:, :size]], axis=1)
     return medians
+
+
+def _bests(records: Sequence[Record]) -> dict[str, float]:
+    """Hashes a second of each kernel's best slice."""
+    return {key: max(record.hashes_per_s for record in mine.values()) for key, mine in by_key(records).items()}
 
 
 def _values(records: Sequence[Record], peer: str, by: By) -> dict[str, list[float]]:

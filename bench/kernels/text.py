@@ -115,8 +115,15 @@ def changes(found: Sequence[Change]) -> Table:
             change.key,
             f"{change.ratio:.3f}",
             f"{change.low:.3f}..{change.high:.3f}",
-            "REGRESSION" if change.regression else "faster" if change.gain else "-",
+            f"{change.best_ratio:.3f}",
+            _word(change),
         )
         for change in found
     ]
-    return plain(("kernel", "now/then", "95 % interval", ""), rows, ["now/then"])
+    return plain(("kernel", "now/then", "95 % interval", "best", ""), rows, ["now/then", "best"])
+
+
+def _word(change: Change) -> str:
+    if change.regression:
+        return "REGRESSION"
+    return "slower under load" if change.under_load else "faster" if change.gain else "-"

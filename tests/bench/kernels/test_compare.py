@@ -66,6 +66,15 @@ def test_a_busier_machine_is_no_regression_by_ratio_and_is_one_by_rate(series: A
     assert [change.regression for change in compare(now, then, "hashlib", by="rate")] == [True, True]
 
 
+def test_a_kernel_whose_best_is_what_it_was_is_slower_under_load_only(series: Any) -> None:
+    then = [*series("avx2", [15e6] * 60), *series("hashlib", [1e6] * 60)]
+    now = [*series("avx2", [15e6] * 6 + [10e6] * 54), *series("hashlib", [1e6] * 60)]
+    (change,) = compare(now, then, "hashlib")
+    assert change.under_load
+    assert not change.regression
+    assert change.best_ratio == pytest.approx(1.0)
+
+
 def test_a_loss_within_the_tolerance_is_none(series: Any) -> None:
     then = [*series("shani", [40e6] * 20), *series("hashlib", [1e6] * 20)]
     now = [*series("shani", [38.4e6] * 20), *series("hashlib", [1e6] * 20)]
