@@ -19,8 +19,10 @@ KERNELS = HERE.parent / "kernels"
 
 TWO_STREAM: dict[str, Callable[[str], streams.Kernel]] = {
     "shani_scan": lambda name: xmm_schedule.kernel(name, "scan", wide=False),
-    "shani_batch64": lambda name: xmm_batch.kernel(name, wide=False),
-    "shani_xmm_batch64": lambda name: xmm_batch.kernel(name, wide=True),
+    "shani_batch64": lambda name: xmm_batch.kernel(name, 64, wide=False),
+    "shani_batch80": lambda name: xmm_batch.kernel(name, 80, wide=False),
+    "shani_xmm_batch64": lambda name: xmm_batch.kernel(name, 64, wide=True),
+    "shani_xmm_batch80": lambda name: xmm_batch.kernel(name, 80, wide=True),
     "shani_versions": lambda name: xmm_schedule.kernel(name, "versions", wide=False),
     "shani_xmm_versions": lambda name: xmm_schedule.kernel(name, "versions", wide=True),
     "shani_ymm_scan": lambda name: vector_schedule.kernel(name, "scan", 8),

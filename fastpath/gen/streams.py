@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastpath.gen.sha256 import DIGEST_PADDING, IV, MASK, K, padding_block
+from fastpath.gen.sha256 import DIGEST_PADDING, HEADER_PADDING, IV, MASK, K, padding_block
 
 Work = Literal["scan", "versions", "batch"]
 CHAINS = 4
@@ -171,11 +171,13 @@ def _tables(kernel: Kernel) -> list[str]:
     if kernel.work == "batch":
         tables[".Lbyte_swap"] = [0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F]
         tables[".Lpadding_block"] = padding_block()
+        tables[".Lheader_12_to_15"] = HEADER_PADDING[8:]
+        tables[".Lheader_padding"] = [(word + K[4 + i]) & MASK for i, word in enumerate(HEADER_PADDING)]
     if kernel.work == "scan" and kernel.lanes > CHAINS:
         # The low bits of a nonce are the high ones of its word: what they add to e and a of a state in ABEF order.
         tables[".Lnonce_steps"] = [word for lane in range(kernel.lanes) for word in (0, lane << 24, 0, lane << 24)]
-    lines = [".section .rodata", ".p2align 6"]
+    lines = [".section .rodata", ".p2align 6"]  # sha256msg1 and sha256msg2 read aligned memory only
     for label, words in tables.items():
-        lines.append(f"{label}:")
+        lines += [".p2align 4", f"{label}:"]
         lines += [" .long " + ",".join(f"{word:#010x}" for word in words[i : i + 8]) for i in range(0, len(words), 8)]
     return lines

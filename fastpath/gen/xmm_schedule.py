@@ -35,6 +35,7 @@ class XmmSchedule:
         self._lines: list[str] = []
         self._newest: dict[int, int] = {}
         self._older: dict[int, str | None] = {}
+        self._group3 = ".Lwords_12_to_15(%rip)"  # words 12..15 where they are constant
 
     @property
     def scratch(self) -> int:
@@ -95,24 +96,31 @@ class XmmSchedule:
             self._emit(f"vmovdqa {xmm(first)},{self._waiting(way, 5)}")
             self._give(first)
             self._newest[way], self._older[way] = fresh, None
+        self._expand_padded("hash2", None, [".Lwords_8_to_11(%rip)"])
+        return self._lines
+
+    def _expand_padded(self, which: str, fifth: list[str] | None, sixth: list[str]) -> None:
+        """Groups 5..15 of blocks with constant groups 2 and 3, from group 4 in `_newest`; all stored with K.
+
+        `fifth` and `sixth` are the addresses of what sha256msg1 gives for groups 5 and 6 where that is constant.
+        """
         for group in range(5, LAST_GROUP + 2):
             for way in range(CHAINS):
-                self._store_with_k(self._newest[way], group - 1, ("hash2", way, group - 1))
+                self._store_with_k(self._newest[way], group - 1, (which, way, group - 1))
                 if group > LAST_GROUP:
                     continue
                 if group == 5:
-                    fresh = self._next_group(way, group)
+                    fresh = self._next_group(way, group, fifth)
                     spare = self._take_low()
-                    self._emit(f"vmovdqa .Lwords_12_to_15(%rip),{xmm(spare)}")
+                    self._emit(f"vmovdqa {self._group3},{xmm(spare)}")
                     self._emit(f"sha256msg1 {xmm(self._newest[way])},{xmm(spare)}")
                     self._emit(f"vmovdqa {xmm(spare)},{self._waiting(way, 7)}")
                     self._give(spare)
                 else:
-                    fresh = self._next_group(way, group, [".Lwords_8_to_11(%rip)"] if group == 6 else None)
+                    fresh = self._next_group(way, group, sixth if group == 6 else None)
                 if group >= 6:
                     self._prepare(way, group)
                 self._advance(way, fresh)
-        return self._lines
 
     def _begin_digest(self, way: int) -> tuple[int, int]:
         """Words 4..7 and 0..3 of the second hash, out of ABEF and CDGH."""
@@ -132,7 +140,7 @@ class XmmSchedule:
     def _next_group(self, way: int, group: int, added: list[str] | None = None) -> int:
         """A register with the next group. `added` replaces what sha256msg1 would have prepared for it."""
         fresh = self._take_low()
-        older = self._older[way] or ".Lwords_12_to_15(%rip)"
+        older = self._older[way] or self._group3
         self._emit(f"vpalignr $4,{older},{xmm(self._newest[way])},{xmm(fresh)}")
         for address in [self._waiting(way, group)] if added is None else added:
             self._emit(f"vpaddd {address},{xmm(fresh)},{xmm(fresh)}")

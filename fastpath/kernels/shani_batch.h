@@ -1,5 +1,5 @@
 /* sha256d of messages side by side, four at a time through SHA-NI: sha256rnds2 has latency 4 and throughput 1.
-   The includer defines BATCH64, BATCH64_LOOP and BATCH80. Loops over the four are unrolled, so that all states stay in registers. */
+   The includer defines BATCH64, BATCH64_LOOP, BATCH80 and BATCH80_LOOP. Loops over the four are unrolled, so that all states stay in registers. */
 #include <immintrin.h>
 
 #include "kernel.h"
@@ -98,25 +98,33 @@ static inline __attribute__((always_inline)) void batch(const uint8_t *messages,
     }
 }
 
-/* Many messages of 64 bytes go through a two-stream loop, which needs two turns to fill and so is not for a few. */
-extern void BATCH64_LOOP(const void *unused, const void *pairs, uint32_t *unused2, uint64_t iterations);
+/* Many messages go through a two-stream loop, which needs two turns to fill and so is not for a few. */
+typedef void batch_loop(const void *unused, const void *pairs, uint32_t *unused2, uint64_t iterations);
+extern batch_loop BATCH64_LOOP, BATCH80_LOOP;
 
-void BATCH64(const uint8_t *messages, size_t count, uint8_t *digests) {
-    enum { GROUPS = 64, FEW = 24, SIZE = 64 };
-    uint8_t nothing[WAYS * SIZE] = {0}, nowhere[WAYS * 32];
+static inline __attribute__((always_inline)) void two_streams(batch_loop *loop, const uint8_t *messages, int size,
+                                                              size_t count, uint8_t *digests) {
+    enum { GROUPS = 64, FEW = 24 };
+    uint8_t nothing[WAYS * 80] = {0}, nowhere[WAYS * 32];
     struct {
         const uint8_t *messages;
         uint8_t *digests;
-    } work[GROUPS + 2];
+    } work[GROUPS + 3]; /* the first is only looked back at */
     while (count >= FEW) {
         size_t groups = count / WAYS < GROUPS ? count / WAYS : GROUPS;
-        for (size_t i = 0; i < groups + 2; i++) {
-            work[i].messages = i < groups ? messages + i * WAYS * SIZE : nothing;
-            work[i].digests = i < 2 ? nowhere : digests + (i - 2) * WAYS * 32;
+        for (size_t i = 0; i < groups + 3; i++) {
+            work[i].messages = i > 0 && i <= groups ? messages + (i - 1) * WAYS * (size_t)size : nothing;
+            work[i].digests = i < 3 ? nowhere : digests + (i - 3) * WAYS * 32;
         }
-        BATCH64_LOOP(0, work, 0, groups + 2);
-        messages += groups * WAYS * SIZE, digests += groups * WAYS * 32, count -= groups * WAYS;
+        loop(0, work + 1, 0, groups + 2);
+        messages += groups * WAYS * (size_t)size, digests += groups * WAYS * 32, count -= groups * WAYS;
     }
-    batch(messages, SIZE, count, digests);
+    batch(messages, size, count, digests);
 }
-void BATCH80(const uint8_t *messages, size_t count, uint8_t *digests) { batch(messages, 80, count, digests); }
+
+void BATCH64(const uint8_t *messages, size_t count, uint8_t *digests) {
+    two_streams(BATCH64_LOOP, messages, 64, count, digests);
+}
+void BATCH80(const uint8_t *messages, size_t count, uint8_t *digests) {
+    two_streams(BATCH80_LOOP, messages, 80, count, digests);
+}

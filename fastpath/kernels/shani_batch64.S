@@ -28,44 +28,44 @@ fastpath_shani_batch64_loop:
  vmovdqa .Linitial_cdgh(%rip),%xmm6
  vmovdqa %xmm12,32(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm9,%xmm13
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
  vmovdqa %xmm13,48(%rsp)
  vmovdqa %xmm11,%xmm14
- vmovq 1280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  sha256msg1 %xmm9,%xmm14
  sha256msg2 .Lwords_12_to_15(%rip),%xmm14
- vmovq 1344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
  vmovdqa %xmm9,64(%rsp)
+ vmovq 1280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 80(%rsp),%xmm10
- vmovq 1408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vshufps $0x11,96(%rsp),%xmm10,%xmm15
+ vmovq 1344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vshufps $0xbb,96(%rsp),%xmm10,%xmm12
- vmovq 1472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm13
  vmovdqa %xmm13,112(%rsp)
- vmovq 1288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+16(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,128(%rsp)
- vmovq 1352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,%xmm9
  sha256msg1 %xmm15,%xmm9
- vmovq 1416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  sha256msg1 .Lwords_8_to_11(%rip),%xmm15
+ vmovq 1352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm15,144(%rsp)
+ vmovdqa 160(%rsp),%xmm13
+ vmovq 1416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vshufps $0x11,176(%rsp),%xmm13,%xmm10
  vmovq 1480(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa 160(%rsp),%xmm13
- vshufps $0x11,176(%rsp),%xmm13,%xmm10
  vmovq 1296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vshufps $0xbb,176(%rsp),%xmm13,%xmm11
@@ -122,57 +122,57 @@ fastpath_shani_batch64_loop:
  vmovdqa .Lwords_12_to_15(%rip),%xmm12
  vmovq 1384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm14,%xmm12
- vmovdqa %xmm12,336(%rsp)
  vmovq 1448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm14,352(%rsp)
- vpaddd .Lround_constants+64(%rip),%xmm9,%xmm15
- vmovdqa %xmm15,368(%rsp)
+ sha256msg1 %xmm14,%xmm12
  vmovq 1512(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
- vpaddd 144(%rsp),%xmm12,%xmm12
+ vmovdqa %xmm12,336(%rsp)
  vmovq 1328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm12
- vmovdqa .Lwords_12_to_15(%rip),%xmm14
+ vmovdqa %xmm14,352(%rsp)
+ vpaddd .Lround_constants+64(%rip),%xmm9,%xmm15
  vmovq 1392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg1 %xmm9,%xmm14
- vmovdqa %xmm14,384(%rsp)
+ vmovdqa %xmm15,368(%rsp)
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
  vmovq 1456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm9,400(%rsp)
- vpaddd .Lround_constants+64(%rip),%xmm13,%xmm15
+ vpaddd 144(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm9,%xmm12
+ vmovdqa .Lwords_12_to_15(%rip),%xmm14
+ sha256msg1 %xmm9,%xmm14
  vmovq 1520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa %xmm14,384(%rsp)
+ vmovdqa %xmm9,400(%rsp)
+ vpaddd .Lround_constants+64(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,416(%rsp)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm13,%xmm14
  vmovq 1336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm13,%xmm14
  vpaddd 224(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa .Lwords_12_to_15(%rip),%xmm9
+ sha256msg1 %xmm13,%xmm9
  vmovq 1400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,432(%rsp)
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,448(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm15
- vmovq 1528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm15,464(%rsp)
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm9
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 304(%rsp),%xmm9,%xmm9
  vmovq 1536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd 304(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
+ vmovdqa .Lwords_12_to_15(%rip),%xmm13
  vmovq 1552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa .Lwords_12_to_15(%rip),%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,480(%rsp)
  vmovq 1568(%rsp),%xmm0
@@ -195,67 +195,67 @@ fastpath_shani_batch64_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,64(%rsp)
  vmovdqa %xmm11,352(%rsp)
+ vpaddd .Lround_constants+80(%rip),%xmm12,%xmm15
  vmovq 1592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+80(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,528(%rsp)
  vpalignr $4,400(%rsp),%xmm12,%xmm10
  vmovq 1600(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
  vmovq 1616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa 400(%rsp),%xmm11
- sha256msg1 %xmm12,%xmm11
  vmovq 1632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm11,144(%rsp)
- vmovdqa %xmm12,400(%rsp)
+ vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
  vmovq 1648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+80(%rip),%xmm14,%xmm15
- vmovdqa %xmm15,544(%rsp)
  vmovq 1608(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,448(%rsp),%xmm14,%xmm11
- vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
- sha256msg2 %xmm14,%xmm11
+ sha256msg2 %xmm12,%xmm10
+ vmovdqa 400(%rsp),%xmm11
  vmovq 1624(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa 448(%rsp),%xmm12
- sha256msg1 %xmm14,%xmm12
+ sha256msg1 %xmm12,%xmm11
  vmovq 1640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm12,224(%rsp)
- vmovdqa %xmm14,448(%rsp)
+ vmovdqa %xmm11,144(%rsp)
+ vmovdqa %xmm12,400(%rsp)
  vmovq 1656(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+80(%rip),%xmm9,%xmm15
- vmovdqa %xmm15,560(%rsp)
+ vpaddd .Lround_constants+80(%rip),%xmm14,%xmm15
+ vmovdqa %xmm15,544(%rsp)
+ vpalignr $4,448(%rsp),%xmm14,%xmm11
+ vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
  vmovq 1664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpalignr $4,496(%rsp),%xmm9,%xmm12
- vpaddd .Lwords_8_to_11(%rip),%xmm12,%xmm12
+ sha256msg2 %xmm14,%xmm11
+ vmovdqa 448(%rsp),%xmm12
+ sha256msg1 %xmm14,%xmm12
  vmovq 1680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm12,224(%rsp)
+ vmovdqa %xmm14,448(%rsp)
+ vmovq 1696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lround_constants+80(%rip),%xmm9,%xmm15
+ vmovdqa %xmm15,560(%rsp)
+ vpalignr $4,496(%rsp),%xmm9,%xmm12
+ vpaddd .Lwords_8_to_11(%rip),%xmm12,%xmm12
+ vmovq 1712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm9,%xmm12
  vmovdqa 496(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 1696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm14,304(%rsp)
- vmovdqa %xmm9,496(%rsp)
- vmovq 1712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+96(%rip),%xmm13,%xmm15
- vmovdqa %xmm15,576(%rsp)
  vmovq 1672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,352(%rsp),%xmm13,%xmm14
- vpaddd 336(%rsp),%xmm14,%xmm14
+ vmovdqa %xmm14,304(%rsp)
+ vmovdqa %xmm9,496(%rsp)
  vmovq 1688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+96(%rip),%xmm13,%xmm15
+ vmovdqa %xmm15,576(%rsp)
+ vpalignr $4,352(%rsp),%xmm13,%xmm14
+ vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa 352(%rsp),%xmm9
  vmovq 1704(%rsp),%xmm0
@@ -266,340 +266,340 @@ fastpath_shani_batch64_loop:
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,352(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm15
- vmovdqa %xmm15,608(%rsp)
  vmovq 1728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpalignr $4,400(%rsp),%xmm10,%xmm9
- vpaddd 384(%rsp),%xmm9,%xmm9
  vmovq 1744(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg2 %xmm10,%xmm9
- vmovdqa 400(%rsp),%xmm13
  vmovq 1760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm10,%xmm13
- vmovdqa %xmm13,624(%rsp)
+ vmovdqa %xmm15,608(%rsp)
  vmovq 1776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm10,400(%rsp)
- vpaddd .Lround_constants+96(%rip),%xmm11,%xmm15
+ vpalignr $4,400(%rsp),%xmm10,%xmm9
+ vpaddd 384(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm10,%xmm9
+ vmovdqa 400(%rsp),%xmm13
  vmovq 1736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm15,640(%rsp)
- vpalignr $4,448(%rsp),%xmm11,%xmm13
- vpaddd 432(%rsp),%xmm13,%xmm13
+ sha256msg1 %xmm10,%xmm13
+ vmovdqa %xmm13,624(%rsp)
+ vmovdqa %xmm10,400(%rsp)
+ vpaddd .Lround_constants+96(%rip),%xmm11,%xmm15
  vmovq 1752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 %xmm11,%xmm13
- vmovdqa 448(%rsp),%xmm10
+ vmovdqa %xmm15,640(%rsp)
+ vpalignr $4,448(%rsp),%xmm11,%xmm13
  vmovq 1768(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd 432(%rsp),%xmm13,%xmm13
+ sha256msg2 %xmm11,%xmm13
+ vmovdqa 448(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,656(%rsp)
  vmovq 1784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,448(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm15
+ vmovdqa %xmm15,672(%rsp)
  vmovq 1792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm15,672(%rsp)
  vpalignr $4,496(%rsp),%xmm12,%xmm10
- vmovq 1808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 480(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 496(%rsp),%xmm11
- vmovq 1824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,688(%rsp)
- vmovq 1840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,496(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm14,%xmm15
- vmovq 1800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm15,704(%rsp)
+ vmovq 1824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,352(%rsp),%xmm14,%xmm11
- vmovq 1816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 64(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
- vmovq 1832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 352(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,336(%rsp)
  vmovdqa %xmm14,352(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm15
- vmovq 1856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm15,720(%rsp)
  vpalignr $4,400(%rsp),%xmm9,%xmm12
- vmovq 1872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 144(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 1888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 400(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 1904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,384(%rsp)
  vmovdqa %xmm9,400(%rsp)
- vmovq 1864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+112(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,736(%rsp)
  vpalignr $4,448(%rsp),%xmm13,%xmm14
- vmovq 1880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 224(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
- vmovq 1896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 448(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
- vmovq 1912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,432(%rsp)
  vmovdqa %xmm13,448(%rsp)
- vmovq 1920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,752(%rsp)
- vmovq 1936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,496(%rsp),%xmm10,%xmm9
  vpaddd 304(%rsp),%xmm9,%xmm9
- vmovq 1952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm10,%xmm9
  vmovdqa 496(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 1968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,480(%rsp)
  vmovdqa %xmm10,496(%rsp)
- vmovq 1928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,768(%rsp)
- vmovq 1944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,352(%rsp),%xmm11,%xmm13
  vpaddd 592(%rsp),%xmm13,%xmm13
- vmovq 1960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm11,%xmm13
  vmovdqa 352(%rsp),%xmm10
- vmovq 1976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,64(%rsp)
+ vmovq 1928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,352(%rsp)
- vmovq 1984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,784(%rsp)
- vmovq 2000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,400(%rsp),%xmm12,%xmm10
  vpaddd 624(%rsp),%xmm10,%xmm10
- vmovq 2016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm12,%xmm10
  vmovdqa 400(%rsp),%xmm11
- vmovq 2032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm12,%xmm11
+ vmovq 1976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,144(%rsp)
- vmovq 1992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,400(%rsp)
+ vmovq 1984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,800(%rsp)
- vmovq 2008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,448(%rsp),%xmm14,%xmm11
  vpaddd 656(%rsp),%xmm11,%xmm11
- vmovq 2024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm14,%xmm11
  vmovdqa 448(%rsp),%xmm12
- vmovq 2040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm14,%xmm12
+ vmovq 2032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,224(%rsp)
- vmovq 2048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,448(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm9,%xmm15
- vmovq 2064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,816(%rsp)
  vpalignr $4,496(%rsp),%xmm9,%xmm12
- vmovq 2080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 688(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
+ vmovq 1992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 496(%rsp),%xmm14
- vmovq 2096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,304(%rsp)
- vmovq 2056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,496(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm15
- vmovq 2072(%rsp),%xmm0
+ vmovq 2008(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm15,832(%rsp)
  vpalignr $4,352(%rsp),%xmm13,%xmm14
- vmovq 2088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
- vmovq 2104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 352(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,592(%rsp)
- vmovq 2112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,352(%rsp)
+ vmovq 2040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm15
- vmovq 2128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,848(%rsp)
  vpalignr $4,400(%rsp),%xmm10,%xmm9
- vmovq 2144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 384(%rsp),%xmm9,%xmm9
+ vmovq 2064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm10,%xmm9
- vmovq 2160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 400(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 2120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm13,624(%rsp)
+ vmovq 2080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,400(%rsp)
- vmovq 2136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+144(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,864(%rsp)
  vpalignr $4,448(%rsp),%xmm11,%xmm13
- vmovq 2152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 432(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
- vmovq 2168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 448(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 2176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,656(%rsp)
  vmovdqa %xmm11,448(%rsp)
- vmovq 2192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,880(%rsp)
- vmovq 2208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,496(%rsp),%xmm12,%xmm10
  vpaddd 480(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 2224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 496(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
- vmovq 2184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,688(%rsp)
  vmovdqa %xmm12,496(%rsp)
- vmovq 2200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+160(%rip),%xmm14,%xmm15
+ vmovq 2160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,896(%rsp)
- vmovq 2216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,352(%rsp),%xmm14,%xmm11
  vpaddd 64(%rsp),%xmm11,%xmm11
- vmovq 2232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm14,%xmm11
  vmovdqa 352(%rsp),%xmm12
+ vmovq 2120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm14,%xmm12
- vmovq 2240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm12,336(%rsp)
  vmovdqa %xmm14,352(%rsp)
- vmovq 2256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,912(%rsp)
- vmovq 2272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,400(%rsp),%xmm9,%xmm12
  vpaddd 144(%rsp),%xmm12,%xmm12
- vmovq 2288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm9,%xmm12
  vmovdqa 400(%rsp),%xmm14
- vmovq 2248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,384(%rsp)
- vmovq 2264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm9,400(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,928(%rsp)
- vmovq 2280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,448(%rsp),%xmm13,%xmm14
  vpaddd 224(%rsp),%xmm14,%xmm14
- vmovq 2296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm13,%xmm14
  vmovdqa 448(%rsp),%xmm9
- vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
- vmovdqa %xmm1,2304(%rsp)
+ vmovq 2216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,432(%rsp)
- vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
- vmovdqa %xmm2,2320(%rsp)
+ vmovq 2232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,448(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm15
- vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
- vmovdqa %xmm3,2336(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
+ vmovdqa %xmm1,2304(%rsp)
  vmovdqa %xmm15,944(%rsp)
  vpalignr $4,496(%rsp),%xmm10,%xmm9
  vpaddd 304(%rsp),%xmm9,%xmm9
- vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
- vmovdqa %xmm4,2352(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
+ vmovdqa %xmm2,2320(%rsp)
  sha256msg2 %xmm10,%xmm9
  vmovdqa 496(%rsp),%xmm13
- vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
- vmovdqa %xmm5,2368(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
+ vmovdqa %xmm3,2336(%rsp)
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,480(%rsp)
- vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
- vmovdqa %xmm6,2384(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
+ vmovdqa %xmm4,2352(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
+ vmovdqa %xmm5,2368(%rsp)
  vmovdqa %xmm10,496(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm15
- vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
- vmovdqa %xmm7,2400(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
+ vmovdqa %xmm6,2384(%rsp)
  vmovdqa %xmm15,960(%rsp)
  vpalignr $4,352(%rsp),%xmm11,%xmm13
+ vpaddd 592(%rsp),%xmm13,%xmm13
+ vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
+ vmovdqa %xmm7,2400(%rsp)
  vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
  vmovdqa %xmm8,2416(%rsp)
- vpaddd 592(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
  vmovdqa 352(%rsp),%xmm10
  vmovq .Lpadding_block+0(%rip),%xmm0
@@ -627,14 +627,14 @@ fastpath_shani_batch64_loop:
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,400(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm15
- vmovq .Lpadding_block+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,992(%rsp)
  vpalignr $4,448(%rsp),%xmm14,%xmm11
  vmovq .Lpadding_block+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 656(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
+ vmovq .Lpadding_block+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 448(%rsp),%xmm12
  vmovq .Lpadding_block+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
@@ -653,50 +653,50 @@ fastpath_shani_batch64_loop:
  vpaddd 688(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa 496(%rsp),%xmm14
+ sha256msg1 %xmm9,%xmm14
  vmovq .Lpadding_block+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm9,%xmm14
- vmovdqa %xmm14,304(%rsp)
  vmovq .Lpadding_block+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm9,496(%rsp)
- vpaddd .Lround_constants+192(%rip),%xmm13,%xmm15
  vmovq .Lpadding_block+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm15,1024(%rsp)
- vpalignr $4,352(%rsp),%xmm13,%xmm14
+ vmovdqa %xmm14,304(%rsp)
  vmovq .Lpadding_block+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm9,496(%rsp)
+ vpaddd .Lround_constants+192(%rip),%xmm13,%xmm15
+ vmovdqa %xmm15,1024(%rsp)
+ vmovq .Lpadding_block+32(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpalignr $4,352(%rsp),%xmm13,%xmm14
  vpaddd 336(%rsp),%xmm14,%xmm14
+ vmovq .Lpadding_block+32(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm13,%xmm14
  vmovdqa 352(%rsp),%xmm9
  vmovq .Lpadding_block+32(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,592(%rsp)
  vmovq .Lpadding_block+32(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,352(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm15
- vmovq .Lpadding_block+32(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm15,1040(%rsp)
- vpalignr $4,400(%rsp),%xmm10,%xmm9
- vmovq .Lpadding_block+32(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd 384(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm10,%xmm9
- vmovdqa 400(%rsp),%xmm13
  vmovq .Lpadding_block+40(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm10,%xmm13
- vmovdqa %xmm13,624(%rsp)
+ vmovdqa %xmm15,1040(%rsp)
+ vpalignr $4,400(%rsp),%xmm10,%xmm9
+ vpaddd 384(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm10,%xmm9
  vmovq .Lpadding_block+40(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa 400(%rsp),%xmm13
+ sha256msg1 %xmm10,%xmm13
+ vmovdqa %xmm13,624(%rsp)
  vmovdqa %xmm10,400(%rsp)
- vpaddd .Lround_constants+192(%rip),%xmm11,%xmm15
  vmovq .Lpadding_block+40(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+192(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1056(%rsp)
  vpalignr $4,448(%rsp),%xmm11,%xmm13
  vmovq .Lpadding_block+40(%rip),%xmm0
@@ -721,9 +721,9 @@ fastpath_shani_batch64_loop:
  vpaddd 480(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 496(%rsp),%xmm11
+ sha256msg1 %xmm12,%xmm11
  vmovq .Lpadding_block+56(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,688(%rsp)
  vmovq .Lpadding_block+56(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
@@ -749,270 +749,270 @@ fastpath_shani_batch64_loop:
  vmovq .Lpadding_block+64(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm9,%xmm15
- vmovdqa %xmm9,400(%rsp)
  vmovq .Lpadding_block+64(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa %xmm9,400(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm13,%xmm14
- vmovdqa %xmm14,1120(%rsp)
- vpalignr $4,448(%rsp),%xmm13,%xmm12
  vmovq .Lpadding_block+72(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 224(%rsp),%xmm12,%xmm12
- sha256msg2 %xmm13,%xmm12
  vmovq .Lpadding_block+72(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm13,448(%rsp)
- vpaddd .Lround_constants+208(%rip),%xmm10,%xmm9
+ vmovdqa %xmm14,1120(%rsp)
  vmovq .Lpadding_block+72(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm9,1136(%rsp)
- vpalignr $4,496(%rsp),%xmm10,%xmm14
  vmovq .Lpadding_block+72(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpalignr $4,448(%rsp),%xmm13,%xmm12
+ vpaddd 224(%rsp),%xmm12,%xmm12
+ vmovq .Lpadding_block+80(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256msg2 %xmm13,%xmm12
+ vmovdqa %xmm13,448(%rsp)
+ vpaddd .Lround_constants+208(%rip),%xmm10,%xmm9
+ vmovq .Lpadding_block+80(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm9,1136(%rsp)
+ vpalignr $4,496(%rsp),%xmm10,%xmm14
+ vmovq .Lpadding_block+80(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 304(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm10,%xmm14
  vmovdqa %xmm10,496(%rsp)
  vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm13
  vmovdqa %xmm13,1152(%rsp)
- vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+88(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,352(%rsp),%xmm11,%xmm9
  vpaddd 592(%rsp),%xmm9,%xmm9
- vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+88(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm11,%xmm9
  vmovdqa %xmm11,352(%rsp)
- vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+88(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm10
  vmovdqa %xmm10,1168(%rsp)
  vpalignr $4,400(%rsp),%xmm15,%xmm13
  vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 624(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm15,%xmm13
- vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+96(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,400(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm12,%xmm11
- vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+96(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,1184(%rsp)
  vpalignr $4,448(%rsp),%xmm12,%xmm10
- vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+96(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 656(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa %xmm12,448(%rsp)
  vmovq .Lpadding_block+96(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+224(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1200(%rsp)
- vmovq .Lpadding_block+96(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,496(%rsp),%xmm14,%xmm11
- vpaddd 688(%rsp),%xmm11,%xmm11
- vmovq .Lpadding_block+96(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg2 %xmm14,%xmm11
- vmovdqa %xmm14,496(%rsp)
- vmovq .Lpadding_block+96(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
- vmovdqa %xmm12,1216(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm13,%xmm15
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm15,1232(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm10,%xmm14
+ vpalignr $4,496(%rsp),%xmm14,%xmm11
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm14,1248(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm11,%xmm12
+ vpaddd 688(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm14,%xmm11
+ vmovdqa %xmm14,496(%rsp)
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm12,1264(%rsp)
- vmovdqu 0(%r8),%xmm9
+ vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
+ vmovdqa %xmm12,1216(%rsp)
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Lround_constants+240(%rip),%xmm13,%xmm15
+ vmovdqa %xmm15,1232(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm10,%xmm14
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm14,1248(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm11,%xmm12
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm12,1264(%rsp)
+ vmovdqu 0(%r8),%xmm9
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+0(%rip),%xmm9,%xmm10
  vmovdqa %xmm10,1280(%rsp)
  vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqu 16(%r8),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,1296(%rsp)
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm11,%xmm9
  vmovdqa %xmm9,336(%rsp)
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqu 32(%r8),%xmm13
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+32(%rip),%xmm13,%xmm14
  vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm14,1312(%rsp)
  sha256msg1 %xmm13,%xmm11
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm11,64(%rsp)
  vmovdqu 48(%r8),%xmm15
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
+ vmovq .Lpadding_block+128(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+48(%rip),%xmm15,%xmm10
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,1328(%rsp)
  vmovdqa %xmm13,352(%rsp)
  vmovdqu 64(%r8),%xmm12
- vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
- vpaddd .Lround_constants+0(%rip),%xmm12,%xmm9
  vmovq .Lpadding_block+128(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+0(%rip),%xmm12,%xmm9
  vmovdqa %xmm9,1344(%rsp)
  vmovdqu 80(%r8),%xmm14
- vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+16(%rip),%xmm14,%xmm11
  vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,1360(%rsp)
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,384(%rsp)
- vmovq .Lpadding_block+136(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqu 96(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
- vmovq .Lpadding_block+136(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+128(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+32(%rip),%xmm10,%xmm13
  vmovdqa %xmm13,1376(%rsp)
- vmovq .Lpadding_block+136(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,144(%rsp)
- vmovq .Lpadding_block+136(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqu 112(%r8),%xmm9
+ vmovq .Lpadding_block+136(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+48(%rip),%xmm9,%xmm11
- vmovq .Lpadding_block+144(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,1392(%rsp)
  vmovdqa %xmm10,400(%rsp)
- vmovq .Lpadding_block+144(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqu 128(%r8),%xmm12
+ vmovq .Lpadding_block+136(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
- vmovq .Lpadding_block+144(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm13
  vmovdqa %xmm13,1408(%rsp)
- vmovq .Lpadding_block+144(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqu 144(%r8),%xmm14
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+16(%rip),%xmm14,%xmm11
- vmovq .Lpadding_block+152(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,1424(%rsp)
  sha256msg1 %xmm14,%xmm12
- vmovq .Lpadding_block+152(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,432(%rsp)
- vmovdqu 160(%r8),%xmm10
- vmovq .Lpadding_block+152(%rip),%xmm0
+ vmovq .Lpadding_block+136(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+136(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+144(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqu 160(%r8),%xmm10
+ vmovq .Lpadding_block+144(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
  vpaddd .Lround_constants+32(%rip),%xmm10,%xmm13
- vmovq .Lpadding_block+152(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+144(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,1440(%rsp)
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,224(%rsp)
- vmovq .Lpadding_block+160(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding_block+144(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqu 176(%r8),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
- vmovq .Lpadding_block+160(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+152(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+48(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,1456(%rsp)
- vmovq .Lpadding_block+160(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+152(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm10,448(%rsp)
  vmovdqu 192(%r8),%xmm13
- vmovq .Lpadding_block+160(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+152(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+0(%rip),%xmm13,%xmm14
  vmovdqa %xmm14,1472(%rsp)
- vmovq .Lpadding_block+168(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding_block+152(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqu 208(%r8),%xmm12
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
- vmovq .Lpadding_block+168(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+16(%rip),%xmm12,%xmm10
+ vmovq .Lpadding_block+160(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,1488(%rsp)
- vmovq .Lpadding_block+168(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+160(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,480(%rsp)
- vmovq .Lpadding_block+168(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+160(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqu 224(%r8),%xmm14
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+32(%rip),%xmm14,%xmm10
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding_block+160(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,1504(%rsp)
  sha256msg1 %xmm14,%xmm12
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+168(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,304(%rsp)
  vmovdqu 240(%r8),%xmm13
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+168(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+48(%rip),%xmm13,%xmm10
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,1520(%rsp)
+ vmovq .Lpadding_block+168(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,496(%rsp)
  vpalignr $4,352(%rsp),%xmm15,%xmm12
- vmovq .Lpadding_block+184(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
- vmovq .Lpadding_block+184(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 352(%rsp),%xmm10
+ vmovq .Lpadding_block+168(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm15,%xmm10
- vmovq .Lpadding_block+184(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,592(%rsp)
  vmovdqa %xmm15,352(%rsp)
- vmovq .Lpadding_block+184(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,400(%rsp),%xmm9,%xmm14
  vpaddd 384(%rsp),%xmm14,%xmm14
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm9,%xmm14
+ vmovdqa 400(%rsp),%xmm10
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+184(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding_block+184(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+184(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+184(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq .Lpadding_block+192(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa 400(%rsp),%xmm10
  sha256msg1 %xmm9,%xmm10
  vmovq .Lpadding_block+192(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
@@ -1073,113 +1073,113 @@ fastpath_shani_batch64_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm14,%xmm13
  vmovdqa 400(%rsp),%xmm12
- vmovq .Lpadding_block+216(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,384(%rsp)
+ vmovq .Lpadding_block+216(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm14,400(%rsp)
- vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+64(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,1568(%rsp)
  vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,448(%rsp),%xmm15,%xmm12
  vpaddd 224(%rsp),%xmm12,%xmm12
  vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm15,%xmm12
  vmovdqa 448(%rsp),%xmm14
  vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,432(%rsp)
  vmovdqa %xmm15,448(%rsp)
- vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding_block+224(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,1584(%rsp)
  vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,496(%rsp),%xmm9,%xmm14
  vpaddd 304(%rsp),%xmm14,%xmm14
  vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm9,%xmm14
  vmovdqa 496(%rsp),%xmm15
  vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,480(%rsp)
  vmovdqa %xmm9,496(%rsp)
+ vmovq .Lpadding_block+232(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq .Lpadding_block+240(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+80(%rip),%xmm10,%xmm11
- vmovdqa %xmm11,1600(%rsp)
  vmovq .Lpadding_block+240(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+80(%rip),%xmm10,%xmm11
+ vmovdqa %xmm11,1600(%rsp)
  vpalignr $4,352(%rsp),%xmm10,%xmm15
- vpaddd 592(%rsp),%xmm15,%xmm15
  vmovq .Lpadding_block+240(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd 592(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 352(%rsp),%xmm9
- vmovq .Lpadding_block+240(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,64(%rsp)
  vmovdqa %xmm10,352(%rsp)
- vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding_block+240(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,1616(%rsp)
- vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,400(%rsp),%xmm13,%xmm9
  vpaddd 624(%rsp),%xmm9,%xmm9
- vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm9
- vmovdqa 400(%rsp),%xmm10
  vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa 400(%rsp),%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,144(%rsp)
  vmovdqa %xmm13,400(%rsp)
- vpaddd 2304(%rsp),%xmm1,%xmm1
- vmovdqa %xmm1,0(%rsp)
+ vmovq .Lpadding_block+248(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,1632(%rsp)
- vpaddd 2320(%rsp),%xmm2,%xmm2
- vmovdqa %xmm2,16(%rsp)
+ vmovq .Lpadding_block+248(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,448(%rsp),%xmm12,%xmm10
  vpaddd 656(%rsp),%xmm10,%xmm10
- vpaddd 2336(%rsp),%xmm3,%xmm3
- vmovdqa %xmm3,80(%rsp)
+ vmovq .Lpadding_block+248(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm12,%xmm10
  vmovdqa 448(%rsp),%xmm13
- vpaddd 2352(%rsp),%xmm4,%xmm4
- vmovdqa %xmm4,96(%rsp)
+ vpaddd 2304(%rsp),%xmm1,%xmm1
+ vmovdqa %xmm1,0(%rsp)
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,224(%rsp)
  vmovdqa %xmm12,448(%rsp)
- vpaddd 2368(%rsp),%xmm5,%xmm5
- vmovdqa %xmm5,160(%rsp)
+ vpaddd 2320(%rsp),%xmm2,%xmm2
+ vmovdqa %xmm2,16(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,1648(%rsp)
- vpaddd 2384(%rsp),%xmm6,%xmm6
- vmovdqa %xmm6,176(%rsp)
+ vpaddd 2336(%rsp),%xmm3,%xmm3
+ vmovdqa %xmm3,80(%rsp)
  vpalignr $4,496(%rsp),%xmm14,%xmm13
  vpaddd 688(%rsp),%xmm13,%xmm13
- vpaddd 2400(%rsp),%xmm7,%xmm7
- vmovdqa %xmm7,240(%rsp)
+ vpaddd 2352(%rsp),%xmm4,%xmm4
+ vmovdqa %xmm4,96(%rsp)
  sha256msg2 %xmm14,%xmm13
  vmovdqa 496(%rsp),%xmm12
- vpaddd 2416(%rsp),%xmm8,%xmm8
- vmovdqa %xmm8,256(%rsp)
+ vpaddd 2368(%rsp),%xmm5,%xmm5
+ vmovdqa %xmm5,160(%rsp)
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,304(%rsp)
  vmovdqa %xmm14,496(%rsp)
+ vpaddd 2384(%rsp),%xmm6,%xmm6
+ vmovdqa %xmm6,176(%rsp)
+ vpaddd 2400(%rsp),%xmm7,%xmm7
+ vmovdqa %xmm7,240(%rsp)
+ vpaddd 2416(%rsp),%xmm8,%xmm8
+ vmovdqa %xmm8,256(%rsp)
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm11
@@ -1199,17 +1199,17 @@ fastpath_shani_batch64_loop:
  vmovq 32(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,352(%rsp)
- vpaddd .Lround_constants+96(%rip),%xmm9,%xmm11
  vmovq 112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa %xmm11,1680(%rsp)
- vpalignr $4,400(%rsp),%xmm9,%xmm14
+ vpaddd .Lround_constants+96(%rip),%xmm9,%xmm11
  vmovq 192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa %xmm11,1680(%rsp)
+ vpalignr $4,400(%rsp),%xmm9,%xmm14
  vpaddd 384(%rsp),%xmm14,%xmm14
- sha256msg2 %xmm9,%xmm14
  vmovq 272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256msg2 %xmm9,%xmm14
  vmovdqa 400(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
  vmovq 40(%rsp),%xmm0
@@ -1309,440 +1309,440 @@ fastpath_shani_batch64_loop:
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,1776(%rsp)
- vpalignr $4,496(%rsp),%xmm9,%xmm14
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpalignr $4,496(%rsp),%xmm9,%xmm14
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 304(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
  vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 496(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm15,480(%rsp)
- vmovdqa %xmm9,496(%rsp)
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+128(%rip),%xmm10,%xmm11
- vmovdqa %xmm11,1792(%rsp)
  vmovq 320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm15,480(%rsp)
+ vmovdqa %xmm9,496(%rsp)
+ vmovq 368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+128(%rip),%xmm10,%xmm11
+ vmovdqa %xmm11,1792(%rsp)
+ vmovq 416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,352(%rsp),%xmm10,%xmm15
  vpaddd 592(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 352(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
- vmovq 416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,64(%rsp)
  vmovdqa %xmm10,352(%rsp)
- vmovq 464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+128(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,1808(%rsp)
- vmovq 328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,400(%rsp),%xmm13,%xmm9
  vpaddd 624(%rsp),%xmm9,%xmm9
- vmovq 376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm13,%xmm9
  vmovdqa 400(%rsp),%xmm10
- vmovq 424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,144(%rsp)
- vmovq 472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,400(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm11
- vmovq 512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,1824(%rsp)
  vpalignr $4,448(%rsp),%xmm12,%xmm10
- vmovq 528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 656(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 448(%rsp),%xmm13
  sha256msg1 %xmm12,%xmm13
- vmovq 560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,224(%rsp)
  vmovdqa %xmm12,448(%rsp)
- vmovq 520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,1840(%rsp)
- vmovq 536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,496(%rsp),%xmm14,%xmm13
+ vmovq 520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 688(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
+ vmovq 536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa 496(%rsp),%xmm12
- sha256msg1 %xmm14,%xmm12
  vmovq 568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa %xmm12,304(%rsp)
- vmovdqa %xmm14,496(%rsp)
+ vmovdqa 496(%rsp),%xmm12
+ sha256msg1 %xmm14,%xmm12
  vmovq 576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+144(%rip),%xmm15,%xmm11
- vmovdqa %xmm11,1856(%rsp)
+ vmovdqa %xmm12,304(%rsp)
  vmovq 608(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,352(%rsp),%xmm15,%xmm12
- vpaddd 336(%rsp),%xmm12,%xmm12
+ vmovdqa %xmm14,496(%rsp)
+ vpaddd .Lround_constants+144(%rip),%xmm15,%xmm11
+ vmovdqa %xmm11,1856(%rsp)
  vmovq 640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,352(%rsp),%xmm15,%xmm12
+ vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa 352(%rsp),%xmm14
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,592(%rsp)
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,352(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm9,%xmm11
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm11,1872(%rsp)
  vpalignr $4,400(%rsp),%xmm9,%xmm14
- vmovq 648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 384(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
- vmovq 680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 400(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
- vmovq 704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,624(%rsp)
  vmovdqa %xmm9,400(%rsp)
- vmovq 720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,1888(%rsp)
  vpalignr $4,448(%rsp),%xmm10,%xmm15
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 432(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 448(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
- vmovq 712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,656(%rsp)
- vmovdqa %xmm10,448(%rsp)
- vmovq 728(%rsp),%xmm0
+ vmovq 616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa %xmm10,448(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,1904(%rsp)
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,496(%rsp),%xmm13,%xmm9
  vpaddd 480(%rsp),%xmm9,%xmm9
- vmovq 760(%rsp),%xmm0
+ vmovq 648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm13,%xmm9
  vmovdqa 496(%rsp),%xmm10
- vmovq 768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm13,%xmm10
- vmovdqa %xmm10,688(%rsp)
- vmovq 784(%rsp),%xmm0
+ vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm10,688(%rsp)
  vmovdqa %xmm13,496(%rsp)
- vpaddd .Lround_constants+160(%rip),%xmm12,%xmm11
- vmovq 800(%rsp),%xmm0
+ vmovq 736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lround_constants+160(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,1920(%rsp)
  vpalignr $4,352(%rsp),%xmm12,%xmm10
- vmovq 816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 64(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 352(%rsp),%xmm13
+ vmovq 752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm12,%xmm13
- vmovq 792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,336(%rsp)
  vmovdqa %xmm12,352(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm14,%xmm11
- vmovq 808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,1936(%rsp)
  vpalignr $4,400(%rsp),%xmm14,%xmm13
- vmovq 824(%rsp),%xmm0
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 144(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 400(%rsp),%xmm12
- sha256msg1 %xmm14,%xmm12
- vmovq 848(%rsp),%xmm0
+ vmovq 784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg1 %xmm14,%xmm12
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,384(%rsp)
  vmovdqa %xmm14,400(%rsp)
- vmovq 864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+160(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,1952(%rsp)
- vmovq 880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,448(%rsp),%xmm15,%xmm12
  vpaddd 224(%rsp),%xmm12,%xmm12
- vmovq 840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm15,%xmm12
  vmovdqa 448(%rsp),%xmm14
- vmovq 856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,432(%rsp)
- vmovq 872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm15,448(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm11
- vmovq 888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,1968(%rsp)
  vpalignr $4,496(%rsp),%xmm9,%xmm14
- vmovq 896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 304(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 496(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,480(%rsp)
  vmovdqa %xmm9,496(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm10,%xmm11
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,1984(%rsp)
  vpalignr $4,352(%rsp),%xmm10,%xmm15
- vmovq 904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 592(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 920(%rsp),%xmm0
+ vmovq 856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 352(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
- vmovq 936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm9,64(%rsp)
  vmovdqa %xmm10,352(%rsp)
- vmovq 952(%rsp),%xmm0
+ vmovq 872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+176(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2000(%rsp)
- vmovq 960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,400(%rsp),%xmm13,%xmm9
  vpaddd 624(%rsp),%xmm9,%xmm9
- vmovq 976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm13,%xmm9
  vmovdqa 400(%rsp),%xmm10
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,144(%rsp)
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm13,400(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm12,%xmm11
- vmovq 968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,2016(%rsp)
- vpalignr $4,448(%rsp),%xmm12,%xmm10
- vmovq 984(%rsp),%xmm0
+ vmovq 920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpalignr $4,448(%rsp),%xmm12,%xmm10
  vpaddd 656(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
- vmovq 1000(%rsp),%xmm0
+ vmovq 936(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256msg2 %xmm12,%xmm10
  vmovdqa 448(%rsp),%xmm13
+ vmovq 952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,224(%rsp)
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,448(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm11
- vmovq 1024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,2032(%rsp)
  vpalignr $4,496(%rsp),%xmm14,%xmm13
- vmovq 1040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 688(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 496(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm12,304(%rsp)
- vmovdqa %xmm14,496(%rsp)
- vmovq 1032(%rsp),%xmm0
+ vmovq 968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+192(%rip),%xmm15,%xmm11
- vmovdqa %xmm11,2048(%rsp)
- vmovq 1048(%rsp),%xmm0
+ vmovdqa %xmm12,304(%rsp)
+ vmovq 984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,352(%rsp),%xmm15,%xmm12
- vpaddd 336(%rsp),%xmm12,%xmm12
- vmovq 1064(%rsp),%xmm0
+ vmovdqa %xmm14,496(%rsp)
+ vpaddd .Lround_constants+192(%rip),%xmm15,%xmm11
+ vmovq 1000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm11,2048(%rsp)
+ vpalignr $4,352(%rsp),%xmm15,%xmm12
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa 352(%rsp),%xmm14
- vmovq 1080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,592(%rsp)
- vmovq 1088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,352(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm9,%xmm11
- vmovq 1104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,2064(%rsp)
  vpalignr $4,400(%rsp),%xmm9,%xmm14
- vmovq 1120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 384(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
  vmovdqa 400(%rsp),%xmm15
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,624(%rsp)
- vmovq 1096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm9,400(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm11
- vmovq 1112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,2080(%rsp)
  vpalignr $4,448(%rsp),%xmm10,%xmm15
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 432(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 448(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
- vmovq 1152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,656(%rsp)
  vmovdqa %xmm10,448(%rsp)
- vmovq 1168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2096(%rsp)
- vmovq 1184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,496(%rsp),%xmm13,%xmm9
  vpaddd 480(%rsp),%xmm9,%xmm9
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm13,%xmm9
  vmovdqa 496(%rsp),%xmm10
- vmovq 1160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,688(%rsp)
- vmovq 1176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,496(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm11
- vmovq 1192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,2112(%rsp)
  vpalignr $4,352(%rsp),%xmm12,%xmm10
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 64(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa %xmm12,352(%rsp)
- vmovq 1216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm13
  vmovdqa %xmm13,2128(%rsp)
- vmovq 1232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,400(%rsp),%xmm14,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
- vmovq 1248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm14,%xmm11
  vmovdqa %xmm14,400(%rsp)
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm12
  vmovdqa %xmm12,2144(%rsp)
- vmovq 1224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,448(%rsp),%xmm15,%xmm13
  vpaddd 224(%rsp),%xmm13,%xmm13
- vmovq 1240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm15,%xmm13
  vmovdqa %xmm15,448(%rsp)
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm14
  vmovdqa %xmm14,2160(%rsp)
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,496(%rsp),%xmm9,%xmm12
  vpaddd 304(%rsp),%xmm12,%xmm12
+ vmovq 1224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256msg2 %xmm9,%xmm12
+ vmovq 1240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm9,496(%rsp)
  vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
  vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
- sha256msg2 %xmm9,%xmm12
- vmovdqa %xmm9,496(%rsp)
- vshufps $0xbb,%xmm2,%xmm1,%xmm0
- vshufps $0x11,%xmm2,%xmm1,%xmm1
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,2176(%rsp)
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,0(%r9)
  vpalignr $4,352(%rsp),%xmm10,%xmm14
  vpaddd 592(%rsp),%xmm14,%xmm14
- vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
- vmovdqu %xmm1,16(%r9)
  sha256msg2 %xmm10,%xmm14
+ vshufps $0xbb,%xmm2,%xmm1,%xmm0
+ vshufps $0x11,%xmm2,%xmm1,%xmm1
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,0(%r9)
  vmovdqa %xmm10,352(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm9
- vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
- vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
+ vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
+ vmovdqu %xmm1,16(%r9)
  vmovdqa %xmm9,2192(%rsp)
  vpalignr $4,400(%rsp),%xmm11,%xmm15
- vshufps $0xbb,%xmm4,%xmm3,%xmm0
- vshufps $0x11,%xmm4,%xmm3,%xmm3
+ vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
+ vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
  vpaddd 624(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm11,%xmm15
+ vshufps $0xbb,%xmm4,%xmm3,%xmm0
+ vshufps $0x11,%xmm4,%xmm3,%xmm3
  vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
  vmovdqu %xmm0,32(%r9)
  vmovdqa %xmm11,400(%rsp)
@@ -1771,19 +1771,19 @@ fastpath_shani_batch64_loop:
  vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
  vmovdqa %xmm12,496(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm13
+ vmovdqa %xmm13,2240(%rsp)
  vshufps $0xbb,%xmm8,%xmm7,%xmm0
  vshufps $0x11,%xmm8,%xmm7,%xmm7
- vmovdqa %xmm13,2240(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm15,%xmm11
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,96(%r9)
  vmovdqa %xmm11,2256(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
- vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
- vmovdqu %xmm7,112(%r9)
  vmovdqa %xmm12,2272(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm10,%xmm13
  vmovdqa %xmm13,2288(%rsp)
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,96(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
+ vmovdqu %xmm7,112(%r9)
  add $16,%rsi
  add $16,%rdx
  dec %rcx
@@ -1794,6 +1794,7 @@ fastpath_shani_batch64_loop:
 .size fastpath_shani_batch64_loop,.-fastpath_shani_batch64_loop
 .section .rodata
 .p2align 6
+.p2align 4
 .Lround_constants:
  .long 0x428a2f98,0x71374491,0xb5c0fbcf,0xe9b5dba5,0x3956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5
  .long 0xd807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf174
@@ -1803,20 +1804,28 @@ fastpath_shani_batch64_loop:
  .long 0xa2bfe8a1,0xa81a664b,0xc24b8b70,0xc76c51a3,0xd192e819,0xd6990624,0xf40e3585,0x106aa070
  .long 0x19a4c116,0x1e376c08,0x2748774c,0x34b0bcb5,0x391c0cb3,0x4ed8aa4a,0x5b9cca4f,0x682e6ff3
  .long 0x748f82ee,0x78a5636f,0x84c87814,0x8cc70208,0x90befffa,0xa4506ceb,0xbef9a3f7,0xc67178f2
+.p2align 4
 .Linitial_abef:
  .long 0x9b05688c,0x510e527f,0xbb67ae85,0x6a09e667
+.p2align 4
 .Linitial_cdgh:
  .long 0x5be0cd19,0x1f83d9ab,0xa54ff53a,0x3c6ef372
+.p2align 4
 .Lwords_8_to_11:
  .long 0x80000000,0x00000000,0x00000000,0x00000000
+.p2align 4
 .Lwords_12_to_15:
  .long 0x00000000,0x00000000,0x00000000,0x00000100
+.p2align 4
 .Lpadding:
  .long 0x5807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf274
+.p2align 4
 .Lconstants:
  .long 0x00000000
+.p2align 4
 .Lbyte_swap:
  .long 0x00010203,0x04050607,0x08090a0b,0x0c0d0e0f
+.p2align 4
 .Lpadding_block:
  .long 0xc28a2f98,0x71374491,0xb5c0fbcf,0xe9b5dba5,0x3956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5
  .long 0xd807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf374
@@ -1826,4 +1835,11 @@ fastpath_shani_batch64_loop:
  .long 0x007f3e86,0x37088980,0xa507ea32,0x6fab9537,0x17406110,0x0d8cd6f1,0xcdaa3b6d,0xc0bbbe37
  .long 0x83613bda,0xdb48a363,0x0b02e931,0x6fd15ca7,0x521afaca,0x31338431,0x6ed41a95,0x6d437890
  .long 0xc39c91f2,0x9eccabbd,0xb5c9a0e6,0x532fb63c,0xd2c741c6,0x07237ea3,0xa4954b68,0x4c191d76
+.p2align 4
+.Lheader_12_to_15:
+ .long 0x00000000,0x00000000,0x00000000,0x00000280
+.p2align 4
+.Lheader_padding:
+ .long 0xb956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5,0xd807aa98,0x12835b01,0x243185be,0x550c7dc3
+ .long 0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf3f4
 .section .note.GNU-stack,"",@progbits

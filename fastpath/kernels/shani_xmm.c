@@ -5,4 +5,5 @@
 #define BATCH64 fastpath_shani_xmm_batch64
 #define BATCH64_LOOP fastpath_shani_xmm_batch64_loop
 #define BATCH80 fastpath_shani_xmm_batch80
+#define BATCH80_LOOP fastpath_shani_xmm_batch80_loop
 #include "shani_batch.h"

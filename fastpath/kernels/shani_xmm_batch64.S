@@ -34,165 +34,165 @@ fastpath_shani_xmm_batch64_loop:
  sha256msg1 %xmm9,%xmm10
  vmovq 1088(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 .Lwords_12_to_15(%rip),%xmm10
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
- vmovq 1152(%rsp),%xmm0
+ vmovq 1168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,32(%rsp)
  vshufps $0x11,%xmm19,%xmm18,%xmm11
  vshufps $0xbb,%xmm19,%xmm18,%xmm27
- vmovq 1216(%rsp),%xmm0
+ vmovq 1232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+0(%rip),%xmm27,%xmm28
  vmovdqa32 %xmm28,48(%rsp)
- vmovq 1280(%rsp),%xmm0
+ vmovq 1296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,64(%rsp)
- vmovq 1096(%rsp),%xmm0
+ vmovq 1112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm27,%xmm12
  sha256msg1 %xmm11,%xmm12
- vmovq 1160(%rsp),%xmm0
+ vmovq 1176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 .Lwords_12_to_15(%rip),%xmm12
  sha256msg1 .Lwords_8_to_11(%rip),%xmm11
- vmovq 1224(%rsp),%xmm0
+ vmovq 1240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,80(%rsp)
  vshufps $0x11,%xmm21,%xmm20,%xmm13
- vmovq 1288(%rsp),%xmm0
+ vmovq 1304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vshufps $0xbb,%xmm21,%xmm20,%xmm30
+ vmovq 1120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+0(%rip),%xmm30,%xmm31
  vmovdqa32 %xmm31,96(%rsp)
- vmovq 1104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+16(%rip),%xmm13,%xmm25
  vmovdqa32 %xmm25,112(%rsp)
- vmovq 1168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm30,%xmm14
- sha256msg1 %xmm13,%xmm14
- vmovq 1232(%rsp),%xmm0
+ vmovq 1248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256msg1 %xmm13,%xmm14
  sha256msg2 .Lwords_12_to_15(%rip),%xmm14
  sha256msg1 .Lwords_8_to_11(%rip),%xmm13
- vmovq 1296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,128(%rsp)
  vshufps $0x11,%xmm23,%xmm22,%xmm15
- vmovq 1112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vshufps $0xbb,%xmm23,%xmm22,%xmm26
  vpaddd .Lround_constants+0(%rip),%xmm26,%xmm24
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm24,144(%rsp)
- vmovq 1176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+16(%rip),%xmm15,%xmm28
+ vmovq 1192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm28,160(%rsp)
- vmovq 1240(%rsp),%xmm0
+ vmovq 1256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm26,%xmm9
  sha256msg1 %xmm15,%xmm9
- vmovq 1304(%rsp),%xmm0
+ vmovq 1320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  sha256msg1 .Lwords_8_to_11(%rip),%xmm15
- vmovq 1120(%rsp),%xmm0
+ vmovq 1136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,176(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm29
- vmovq 1184(%rsp),%xmm0
+ vmovq 1200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm29,192(%rsp)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm11
- vmovq 1248(%rsp),%xmm0
+ vmovq 1264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm11
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 32(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa .Lwords_12_to_15(%rip),%xmm13
- vmovq 1312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,208(%rsp)
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+64(%rip),%xmm12,%xmm31
- vmovq 1192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm31,224(%rsp)
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm12,%xmm15
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 80(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
- vmovq 1320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa .Lwords_12_to_15(%rip),%xmm13
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,240(%rsp)
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm12,%xmm25
  vpaddd .Lround_constants+64(%rip),%xmm14,%xmm30
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm30,256(%rsp)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm14,%xmm10
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd 128(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm14,%xmm10
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa .Lwords_12_to_15(%rip),%xmm13
- sha256msg1 %xmm14,%xmm13
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm13,272(%rsp)
- vmovdqa32 %xmm14,%xmm24
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+64(%rip),%xmm9,%xmm28
- vmovdqa32 %xmm28,288(%rsp)
- vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd 176(%rsp),%xmm12,%xmm12
- sha256msg2 %xmm9,%xmm12
- vmovq 1336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa .Lwords_12_to_15(%rip),%xmm13
- sha256msg1 %xmm9,%xmm13
- vmovq 1344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm13,304(%rsp)
- vmovdqa32 %xmm9,%xmm26
- vmovq 1360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+80(%rip),%xmm11,%xmm29
- vmovdqa32 %xmm29,320(%rsp)
  vmovq 1376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpalignr $4,%xmm27,%xmm11,%xmm14
- vpaddd .Lwords_8_to_11(%rip),%xmm14,%xmm14
+ vmovdqa32 %xmm30,256(%rsp)
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm14,%xmm10
+ vpaddd 128(%rsp),%xmm10,%xmm10
+ sha256msg2 %xmm14,%xmm10
+ vmovdqa .Lwords_12_to_15(%rip),%xmm13
+ sha256msg1 %xmm14,%xmm13
+ vmovdqa %xmm13,272(%rsp)
+ vmovdqa32 %xmm14,%xmm24
+ vpaddd .Lround_constants+64(%rip),%xmm9,%xmm28
  vmovq 1392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg2 %xmm11,%xmm14
- vmovdqa32 %xmm27,%xmm13
- sha256msg1 %xmm11,%xmm13
+ vmovdqa32 %xmm28,288(%rsp)
+ vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
+ vpaddd 176(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm9,%xmm12
+ vmovdqa .Lwords_12_to_15(%rip),%xmm13
+ sha256msg1 %xmm9,%xmm13
+ vmovdqa %xmm13,304(%rsp)
+ vmovdqa32 %xmm9,%xmm26
+ vpaddd .Lround_constants+80(%rip),%xmm11,%xmm29
+ vmovdqa32 %xmm29,320(%rsp)
  vmovq 1352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm13,32(%rsp)
- vmovdqa32 %xmm11,%xmm27
+ vpalignr $4,%xmm27,%xmm11,%xmm14
+ vpaddd .Lwords_8_to_11(%rip),%xmm14,%xmm14
+ sha256msg2 %xmm11,%xmm14
+ vmovdqa32 %xmm27,%xmm13
  vmovq 1368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg1 %xmm11,%xmm13
+ vmovdqa %xmm13,32(%rsp)
+ vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm31
- vmovdqa32 %xmm31,336(%rsp)
  vmovq 1384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm31,336(%rsp)
  vpalignr $4,%xmm25,%xmm15,%xmm9
  vpaddd .Lwords_8_to_11(%rip),%xmm9,%xmm9
  vmovq 1400(%rsp),%xmm0
@@ -202,118 +202,118 @@ fastpath_shani_xmm_batch64_loop:
  vmovq 1408(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm15,%xmm13
- vmovdqa %xmm13,80(%rsp)
- vmovdqa32 %xmm15,%xmm25
  vmovq 1424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+80(%rip),%xmm10,%xmm30
- vmovdqa32 %xmm30,352(%rsp)
  vmovq 1440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpalignr $4,%xmm24,%xmm10,%xmm11
- vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
+ vmovdqa %xmm13,80(%rsp)
+ vmovdqa32 %xmm15,%xmm25
  vmovq 1456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg2 %xmm10,%xmm11
- vmovdqa32 %xmm24,%xmm13
+ vpaddd .Lround_constants+80(%rip),%xmm10,%xmm30
+ vmovdqa32 %xmm30,352(%rsp)
  vmovq 1416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm10,%xmm13
- vmovdqa %xmm13,128(%rsp)
+ vpalignr $4,%xmm24,%xmm10,%xmm11
+ vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
  vmovq 1432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm10,%xmm24
- vpaddd .Lround_constants+80(%rip),%xmm12,%xmm28
+ sha256msg2 %xmm10,%xmm11
+ vmovdqa32 %xmm24,%xmm13
  vmovq 1448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256msg1 %xmm10,%xmm13
+ vmovdqa %xmm13,128(%rsp)
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm10,%xmm24
+ vpaddd .Lround_constants+80(%rip),%xmm12,%xmm28
+ vmovq 1472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm28,368(%rsp)
  vpalignr $4,%xmm26,%xmm12,%xmm15
  vpaddd .Lwords_8_to_11(%rip),%xmm15,%xmm15
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- sha256msg2 %xmm12,%xmm15
- vmovdqa32 %xmm26,%xmm13
- vmovq 1472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg1 %xmm12,%xmm13
- vmovdqa %xmm13,176(%rsp)
  vmovq 1488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm12,%xmm26
- vpaddd .Lround_constants+96(%rip),%xmm14,%xmm29
+ sha256msg2 %xmm12,%xmm15
+ vmovdqa32 %xmm26,%xmm13
+ sha256msg1 %xmm12,%xmm13
  vmovq 1504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm29,384(%rsp)
- vpalignr $4,%xmm27,%xmm14,%xmm10
+ vmovdqa %xmm13,176(%rsp)
+ vmovdqa32 %xmm12,%xmm26
+ vpaddd .Lround_constants+96(%rip),%xmm14,%xmm29
  vmovq 1520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm29,384(%rsp)
+ vmovq 1480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,%xmm27,%xmm14,%xmm10
+ vmovq 1584(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 208(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
  vmovdqa32 %xmm27,%xmm13
- vmovq 1480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm14,%xmm13
+ vmovq 1544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm13,400(%rsp)
- vmovq 1496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm14,%xmm27
  vpaddd .Lround_constants+96(%rip),%xmm9,%xmm31
- vmovq 1512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm31,416(%rsp)
+ vmovq 1560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm25,%xmm9,%xmm12
- vmovq 1528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 240(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 1536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm25,%xmm13
+ vmovq 1576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm9,%xmm13
- vmovq 1552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm13,432(%rsp)
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+96(%rip),%xmm11,%xmm30
- vmovq 1568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm30,448(%rsp)
- vpalignr $4,%xmm24,%xmm11,%xmm14
- vmovq 1584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd 272(%rsp),%xmm14,%xmm14
- sha256msg2 %xmm11,%xmm14
- vmovq 1544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm24,%xmm13
- sha256msg1 %xmm11,%xmm13
- vmovq 1560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm13,464(%rsp)
- vmovdqa32 %xmm11,%xmm24
- vmovq 1576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+96(%rip),%xmm15,%xmm28
- vmovdqa32 %xmm28,480(%rsp)
  vmovq 1592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm30,448(%rsp)
+ vpalignr $4,%xmm24,%xmm11,%xmm14
+ vpaddd 272(%rsp),%xmm14,%xmm14
+ sha256msg2 %xmm11,%xmm14
+ vmovdqa32 %xmm24,%xmm13
+ sha256msg1 %xmm11,%xmm13
+ vmovdqa %xmm13,464(%rsp)
+ vmovdqa32 %xmm11,%xmm24
+ vpaddd .Lround_constants+96(%rip),%xmm15,%xmm28
+ vmovq 1600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %xmm28,480(%rsp)
  vpalignr $4,%xmm26,%xmm15,%xmm9
  vpaddd 304(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
- vmovq 1600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm26,%xmm13
- sha256msg1 %xmm15,%xmm13
  vmovq 1616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa %xmm13,496(%rsp)
- vmovdqa32 %xmm15,%xmm26
+ vmovdqa32 %xmm26,%xmm13
  vmovq 1632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256msg1 %xmm15,%xmm13
+ vmovdqa %xmm13,496(%rsp)
+ vmovdqa32 %xmm15,%xmm26
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm29
- vmovdqa32 %xmm29,512(%rsp)
  vmovq 1648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm29,512(%rsp)
  vpalignr $4,%xmm27,%xmm10,%xmm11
  vpaddd 32(%rsp),%xmm11,%xmm11
  vmovq 1608(%rsp),%xmm0
@@ -362,30 +362,30 @@ fastpath_shani_xmm_batch64_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm14,%xmm24
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm28
+ vmovdqa32 %xmm28,560(%rsp)
  vmovq 1720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm28,560(%rsp)
  vpalignr $4,%xmm26,%xmm9,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm9,%xmm12
  vmovq 1728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm26,%xmm13
  vmovq 1744(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,304(%rsp)
+ vmovdqa32 %xmm9,%xmm26
  vmovq 1760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm9,%xmm26
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
+ vmovdqa32 %xmm29,576(%rsp)
  vmovq 1776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm29,576(%rsp)
  vpalignr $4,%xmm27,%xmm11,%xmm14
+ vpaddd 400(%rsp),%xmm14,%xmm14
  vmovq 1736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
  vmovq 1752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
@@ -419,39 +419,39 @@ fastpath_shani_xmm_batch64_loop:
  vpalignr $4,%xmm24,%xmm10,%xmm11
  vmovq 1800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 464(%rsp),%xmm11,%xmm11
- sha256msg2 %xmm10,%xmm11
  vmovq 1816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm24,%xmm13
- sha256msg1 %xmm10,%xmm13
+ vpaddd 464(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm10,%xmm11
  vmovq 1832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm13,128(%rsp)
- vmovdqa32 %xmm10,%xmm24
+ vmovdqa32 %xmm24,%xmm13
+ sha256msg1 %xmm10,%xmm13
  vmovq 1848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+128(%rip),%xmm12,%xmm28
- vmovdqa32 %xmm28,624(%rsp)
+ vmovdqa %xmm13,128(%rsp)
+ vmovdqa32 %xmm10,%xmm24
  vmovq 1856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd .Lround_constants+128(%rip),%xmm12,%xmm28
+ vmovdqa32 %xmm28,624(%rsp)
  vpalignr $4,%xmm26,%xmm12,%xmm15
- vpaddd 496(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
  vmovq 1872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm26,%xmm13
- sha256msg1 %xmm12,%xmm13
+ vpaddd 496(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm12,%xmm15
  vmovq 1888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm13,176(%rsp)
- vmovdqa32 %xmm12,%xmm26
+ vmovdqa32 %xmm26,%xmm13
+ sha256msg1 %xmm12,%xmm13
  vmovq 1904(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+144(%rip),%xmm14,%xmm29
- vmovdqa32 %xmm29,640(%rsp)
+ vmovdqa %xmm13,176(%rsp)
+ vmovdqa32 %xmm12,%xmm26
  vmovq 1864(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+144(%rip),%xmm14,%xmm29
+ vmovdqa32 %xmm29,640(%rsp)
  vpalignr $4,%xmm27,%xmm14,%xmm10
  vpaddd 208(%rsp),%xmm10,%xmm10
  vmovq 1880(%rsp),%xmm0
@@ -491,13 +491,13 @@ fastpath_shani_xmm_batch64_loop:
  vmovq 1944(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm11,%xmm14
- vmovdqa32 %xmm24,%xmm13
  vmovq 1960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm11,%xmm13
- vmovdqa %xmm13,464(%rsp)
  vmovq 1976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm13,464(%rsp)
  vmovdqa32 %xmm11,%xmm24
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm28
  vmovq 1984(%rsp),%xmm0
@@ -692,14 +692,14 @@ fastpath_shani_xmm_batch64_loop:
  vmovdqa32 %xmm30,864(%rsp)
  vmovq .Lpadding_block+40(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+40(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,%xmm24,%xmm11,%xmm14
  vpaddd 272(%rsp),%xmm14,%xmm14
  vmovq .Lpadding_block+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm11,%xmm14
  vmovdqa32 %xmm24,%xmm13
- vmovq .Lpadding_block+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,464(%rsp)
  vmovq .Lpadding_block+48(%rip),%xmm0
@@ -772,133 +772,133 @@ fastpath_shani_xmm_batch64_loop:
  vmovdqa32 %xmm29,960(%rsp)
  vmovq .Lpadding_block+80(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpalignr $4,%xmm27,%xmm11,%xmm12
- vpaddd 400(%rsp),%xmm12,%xmm12
  vmovq .Lpadding_block+80(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+80(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+80(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpalignr $4,%xmm27,%xmm11,%xmm12
+ vpaddd 400(%rsp),%xmm12,%xmm12
+ vmovq .Lpadding_block+88(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm11,%xmm12
  vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm31
- vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+88(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm31,976(%rsp)
  vpalignr $4,%xmm25,%xmm13,%xmm14
- vmovq .Lpadding_block+80(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 432(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm13,%xmm25
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm30
- vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm30,992(%rsp)
  vpalignr $4,%xmm24,%xmm15,%xmm9
- vpaddd 464(%rsp),%xmm9,%xmm9
  vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 464(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm15,%xmm24
- vmovq .Lpadding_block+88(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm28
- vmovdqa32 %xmm28,1008(%rsp)
  vmovq .Lpadding_block+96(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %xmm28,1008(%rsp)
  vpalignr $4,%xmm26,%xmm10,%xmm11
  vpaddd 496(%rsp),%xmm11,%xmm11
- vmovq .Lpadding_block+96(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm10,%xmm26
+ vmovq .Lpadding_block+96(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm29
+ vmovdqa32 %xmm29,1024(%rsp)
  vmovq .Lpadding_block+96(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm29,1024(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm31
+ vmovdqa32 %xmm31,1040(%rsp)
  vmovq .Lpadding_block+96(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm31,1040(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm30
+ vmovdqa32 %xmm30,1056(%rsp)
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm30,1056(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm28
- vmovq .Lpadding_block+104(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm28,1072(%rsp)
  vmovdqu 0(%r8),%xmm9
- vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
+ vmovq .Lpadding_block+104(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+0(%rip),%xmm9,%xmm24
- vmovdqa32 %xmm24,1088(%rsp)
  vmovq .Lpadding_block+104(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+0(%rip),%xmm9,%xmm24
+ vmovdqa32 %xmm24,1088(%rsp)
+ vmovq .Lpadding_block+112(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqu 16(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
  vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+16(%rip),%xmm10,%xmm25
  vmovdqa32 %xmm25,1104(%rsp)
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,208(%rsp)
  vmovdqu 32(%r8),%xmm11
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+32(%rip),%xmm11,%xmm26
- vmovq .Lpadding_block+112(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+120(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm26,1120(%rsp)
  sha256msg1 %xmm11,%xmm10
  vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,32(%rsp)
  vmovdqu 48(%r8),%xmm12
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+128(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
  vpaddd .Lround_constants+48(%rip),%xmm12,%xmm27
  vmovdqa32 %xmm27,1136(%rsp)
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+128(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm11,%xmm28
  vmovdqu 64(%r8),%xmm13
- vmovq .Lpadding_block+120(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+128(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+0(%rip),%xmm13,%xmm29
  vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm29,1152(%rsp)
  vmovdqu 80(%r8),%xmm14
- vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
- vpaddd .Lround_constants+16(%rip),%xmm14,%xmm30
- vmovdqa32 %xmm30,1168(%rsp)
- vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm14,%xmm13
- vmovdqa %xmm13,240(%rsp)
- vmovq .Lpadding_block+128(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqu 96(%r8),%xmm15
- vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vmovq .Lpadding_block+136(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+32(%rip),%xmm15,%xmm31
- vmovdqa32 %xmm31,1184(%rsp)
+ vpaddd .Lround_constants+16(%rip),%xmm14,%xmm30
+ vmovdqa32 %xmm30,1168(%rsp)
+ sha256msg1 %xmm14,%xmm13
  vmovq .Lpadding_block+136(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm15,%xmm14
- vmovdqa %xmm14,80(%rsp)
+ vmovdqa %xmm13,240(%rsp)
+ vmovdqu 96(%r8),%xmm15
+ vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
+ vpaddd .Lround_constants+32(%rip),%xmm15,%xmm31
  vmovq .Lpadding_block+136(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm31,1184(%rsp)
+ sha256msg1 %xmm15,%xmm14
+ vmovdqa %xmm14,80(%rsp)
  vmovdqu 112(%r8),%xmm9
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+48(%rip),%xmm9,%xmm24
@@ -948,55 +948,55 @@ fastpath_shani_xmm_batch64_loop:
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm13,%xmm31
  vmovdqu 192(%r8),%xmm15
+ vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vmovq .Lpadding_block+160(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vpaddd .Lround_constants+0(%rip),%xmm15,%xmm24
  vmovdqa32 %xmm24,1280(%rsp)
+ vmovdqu 208(%r8),%xmm10
  vmovq .Lpadding_block+160(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqu 208(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
  vmovq .Lpadding_block+168(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+16(%rip),%xmm10,%xmm26
- vmovdqa32 %xmm26,1296(%rsp)
  vmovq .Lpadding_block+168(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm10,%xmm15
- vmovdqa %xmm15,304(%rsp)
  vmovq .Lpadding_block+168(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqu 224(%r8),%xmm11
- vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
- vpaddd .Lround_constants+32(%rip),%xmm11,%xmm27
+ vpaddd .Lround_constants+16(%rip),%xmm10,%xmm26
  vmovq .Lpadding_block+168(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm26,1296(%rsp)
+ sha256msg1 %xmm10,%xmm15
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm15,304(%rsp)
+ vmovdqu 224(%r8),%xmm11
+ vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
+ vmovq .Lpadding_block+176(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+32(%rip),%xmm11,%xmm27
  vmovdqa32 %xmm27,1312(%rsp)
  sha256msg1 %xmm11,%xmm10
  vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,176(%rsp)
  vmovdqu 240(%r8),%xmm13
  vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+48(%rip),%xmm13,%xmm29
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+184(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm29,1328(%rsp)
  vmovdqa32 %xmm11,%xmm30
  vpalignr $4,%xmm28,%xmm12,%xmm15
- vmovq .Lpadding_block+176(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 208(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
- vmovq .Lpadding_block+184(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm28,%xmm10
- sha256msg1 %xmm12,%xmm10
  vmovq .Lpadding_block+184(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm12,%xmm15
+ vmovdqa32 %xmm28,%xmm10
+ sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,400(%rsp)
  vmovdqa32 %xmm12,%xmm28
  vmovq .Lpadding_block+184(%rip),%xmm0
@@ -1004,16 +1004,16 @@ fastpath_shani_xmm_batch64_loop:
  vpalignr $4,%xmm25,%xmm9,%xmm11
  vpaddd 240(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm9,%xmm11
+ vmovdqa32 %xmm25,%xmm10
  vmovq .Lpadding_block+184(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm25,%xmm10
- sha256msg1 %xmm9,%xmm10
  vmovq .Lpadding_block+192(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm10,432(%rsp)
- vmovdqa32 %xmm9,%xmm25
+ sha256msg1 %xmm9,%xmm10
  vmovq .Lpadding_block+192(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm10,432(%rsp)
+ vmovdqa32 %xmm9,%xmm25
  vpalignr $4,%xmm31,%xmm14,%xmm12
  vpaddd 272(%rsp),%xmm12,%xmm12
  vmovq .Lpadding_block+192(%rip),%xmm0
@@ -1056,95 +1056,95 @@ fastpath_shani_xmm_batch64_loop:
  vmovdqa %xmm10,208(%rsp)
  vmovq .Lpadding_block+208(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding_block+216(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding_block+216(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding_block+216(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding_block+216(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding_block+224(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding_block+224(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding_block+224(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding_block+224(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm15,%xmm28
  vpaddd .Lround_constants+64(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,1360(%rsp)
- vmovq .Lpadding_block+216(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm25,%xmm11,%xmm13
+ vmovq .Lpadding_block+232(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 80(%rsp),%xmm13,%xmm13
- vmovq .Lpadding_block+216(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm11,%xmm13
+ vmovq .Lpadding_block+232(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm25,%xmm10
- vmovq .Lpadding_block+216(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,240(%rsp)
- vmovq .Lpadding_block+216(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm11,%xmm25
- vpaddd .Lround_constants+64(%rip),%xmm12,%xmm27
- vmovdqa32 %xmm27,1376(%rsp)
- vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpalignr $4,%xmm31,%xmm12,%xmm15
- vpaddd 128(%rsp),%xmm15,%xmm15
- vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg2 %xmm12,%xmm15
- vmovdqa32 %xmm31,%xmm10
- vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm12,%xmm10
- vmovdqa %xmm10,272(%rsp)
- vmovq .Lpadding_block+224(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm12,%xmm31
- vpaddd .Lround_constants+64(%rip),%xmm9,%xmm29
- vmovdqa32 %xmm29,1392(%rsp)
- vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,%xmm30,%xmm9,%xmm11
- vpaddd 176(%rsp),%xmm11,%xmm11
- vmovq .Lpadding_block+232(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 %xmm9,%xmm11
- vmovdqa32 %xmm30,%xmm10
  vmovq .Lpadding_block+232(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg1 %xmm9,%xmm10
- vmovdqa %xmm10,304(%rsp)
+ vpaddd .Lround_constants+64(%rip),%xmm12,%xmm27
+ vmovdqa32 %xmm27,1376(%rsp)
+ vpalignr $4,%xmm31,%xmm12,%xmm15
+ vpaddd 128(%rsp),%xmm15,%xmm15
  vmovq .Lpadding_block+232(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256msg2 %xmm12,%xmm15
+ vmovdqa32 %xmm31,%xmm10
+ sha256msg1 %xmm12,%xmm10
+ vmovdqa %xmm10,272(%rsp)
+ vmovdqa32 %xmm12,%xmm31
+ vpaddd .Lround_constants+64(%rip),%xmm9,%xmm29
+ vmovq .Lpadding_block+240(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %xmm29,1392(%rsp)
+ vpalignr $4,%xmm30,%xmm9,%xmm11
+ vpaddd 176(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm9,%xmm11
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm9,%xmm10
+ vmovq .Lpadding_block+240(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm10,304(%rsp)
  vmovdqa32 %xmm9,%xmm30
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm24
  vmovdqa32 %xmm24,1408(%rsp)
  vmovq .Lpadding_block+240(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm28,%xmm14,%xmm12
  vpaddd 400(%rsp),%xmm12,%xmm12
- vmovq .Lpadding_block+240(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm28,%xmm10
  vmovq .Lpadding_block+240(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm14,%xmm10
  vmovdqa %xmm10,32(%rsp)
- vmovq .Lpadding_block+240(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm14,%xmm28
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm26
- vmovdqa32 %xmm26,1424(%rsp)
  vmovq .Lpadding_block+248(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm26,1424(%rsp)
+ vmovq .Lpadding_block+248(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm25,%xmm13,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm9
  vmovdqa32 %xmm25,%xmm10
  vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,80(%rsp)
- vmovq .Lpadding_block+248(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm13,%xmm25
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm27
- vmovdqa32 %xmm27,1440(%rsp)
  vpaddd 2112(%rsp),%xmm1,%xmm16
+ vmovdqa32 %xmm27,1440(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm14
  vpaddd 464(%rsp),%xmm14,%xmm14
  vpaddd 2128(%rsp),%xmm2,%xmm17
@@ -1166,10 +1166,10 @@ fastpath_shani_xmm_batch64_loop:
  vpaddd 2208(%rsp),%xmm7,%xmm22
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,176(%rsp)
- vpaddd 2224(%rsp),%xmm8,%xmm23
  vmovdqa32 %xmm11,%xmm30
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm24
  vmovdqa32 %xmm24,1472(%rsp)
+ vpaddd 2224(%rsp),%xmm8,%xmm23
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
  vpalignr $4,%xmm28,%xmm12,%xmm15
@@ -1206,37 +1206,37 @@ fastpath_shani_xmm_batch64_loop:
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+96(%rip),%xmm14,%xmm27
  vmovdqa32 %xmm27,1504(%rsp)
+ vpalignr $4,%xmm31,%xmm14,%xmm12
  vmovq 56(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,%xmm31,%xmm14,%xmm12
  vpaddd 272(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm14,%xmm12
  vmovq 104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm31,%xmm10
+ sha256msg1 %xmm14,%xmm10
  vmovq 152(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- sha256msg1 %xmm14,%xmm10
- vmovdqa %xmm10,464(%rsp)
  vmovq 16(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm10,464(%rsp)
  vmovdqa32 %xmm14,%xmm31
- vpaddd .Lround_constants+96(%rip),%xmm13,%xmm29
  vmovq 64(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+96(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,1520(%rsp)
- vpalignr $4,%xmm30,%xmm13,%xmm9
  vmovq 112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,%xmm30,%xmm13,%xmm9
  vpaddd 304(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovdqa32 %xmm30,%xmm10
  vmovq 160(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm13,%xmm10
- vmovdqa %xmm10,496(%rsp)
  vmovq 24(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa %xmm10,496(%rsp)
  vmovdqa32 %xmm13,%xmm30
  vpaddd .Lround_constants+112(%rip),%xmm15,%xmm24
  vmovq 72(%rsp),%xmm0
@@ -1266,512 +1266,512 @@ fastpath_shani_xmm_batch64_loop:
  vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm11,%xmm13
- vmovdqa32 %xmm25,%xmm10
  vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm25,%xmm10
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,240(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm11,%xmm25
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm27
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm27,1568(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm15
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 128(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm31,%xmm10
- sha256msg1 %xmm12,%xmm10
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,272(%rsp)
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm12,%xmm31
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm29
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm29,1584(%rsp)
- vpalignr $4,%xmm30,%xmm9,%xmm11
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd 176(%rsp),%xmm11,%xmm11
- sha256msg2 %xmm9,%xmm11
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm30,%xmm10
- sha256msg1 %xmm9,%xmm10
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm10,304(%rsp)
- vmovdqa32 %xmm9,%xmm30
+ vpalignr $4,%xmm30,%xmm9,%xmm11
+ vpaddd 176(%rsp),%xmm11,%xmm11
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+128(%rip),%xmm14,%xmm24
- vmovdqa32 %xmm24,1600(%rsp)
+ sha256msg2 %xmm9,%xmm11
+ vmovdqa32 %xmm30,%xmm10
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,%xmm28,%xmm14,%xmm12
- vpaddd 400(%rsp),%xmm12,%xmm12
+ sha256msg1 %xmm9,%xmm10
+ vmovdqa %xmm10,304(%rsp)
  vmovq 192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm14,%xmm12
- vmovdqa32 %xmm28,%xmm10
+ vmovdqa32 %xmm9,%xmm30
+ vpaddd .Lround_constants+128(%rip),%xmm14,%xmm24
  vmovq 224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg1 %xmm14,%xmm10
- vmovdqa %xmm10,32(%rsp)
+ vmovdqa32 %xmm24,1600(%rsp)
+ vpalignr $4,%xmm28,%xmm14,%xmm12
  vmovq 256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm14,%xmm28
- vpaddd .Lround_constants+128(%rip),%xmm13,%xmm26
+ vpaddd 400(%rsp),%xmm12,%xmm12
  vmovq 288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm26,1616(%rsp)
- vpalignr $4,%xmm25,%xmm13,%xmm9
+ sha256msg2 %xmm14,%xmm12
+ vmovdqa32 %xmm28,%xmm10
+ sha256msg1 %xmm14,%xmm10
  vmovq 200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 432(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm13,%xmm9
+ vmovdqa %xmm10,32(%rsp)
+ vmovdqa32 %xmm14,%xmm28
+ vpaddd .Lround_constants+128(%rip),%xmm13,%xmm26
+ vmovdqa32 %xmm26,1616(%rsp)
  vmovq 232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpalignr $4,%xmm25,%xmm13,%xmm9
+ vpaddd 432(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm13,%xmm9
  vmovdqa32 %xmm25,%xmm10
- sha256msg1 %xmm13,%xmm10
  vmovq 264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,80(%rsp)
  vmovdqa32 %xmm13,%xmm25
+ vpaddd .Lround_constants+128(%rip),%xmm15,%xmm27
  vmovq 296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+128(%rip),%xmm15,%xmm27
  vmovdqa32 %xmm27,1632(%rsp)
- vmovq 320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,%xmm31,%xmm15,%xmm14
  vpaddd 464(%rsp),%xmm14,%xmm14
+ vmovq 320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm15,%xmm14
+ vmovdqa32 %xmm31,%xmm10
  vmovq 336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm31,%xmm10
  sha256msg1 %xmm15,%xmm10
+ vmovdqa %xmm10,128(%rsp)
  vmovq 352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm10,128(%rsp)
  vmovdqa32 %xmm15,%xmm31
  vmovq 368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
- vmovdqa32 %xmm29,1648(%rsp)
  vmovq 328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,%xmm30,%xmm11,%xmm13
- vpaddd 496(%rsp),%xmm13,%xmm13
+ vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
  vmovq 344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 %xmm11,%xmm13
- vmovdqa32 %xmm30,%xmm10
+ vmovdqa32 %xmm29,1648(%rsp)
+ vpalignr $4,%xmm30,%xmm11,%xmm13
  vmovq 360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg1 %xmm11,%xmm10
- vmovdqa %xmm10,176(%rsp)
  vmovq 376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm11,%xmm30
- vpaddd .Lround_constants+144(%rip),%xmm12,%xmm24
  vmovq 384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm24,1664(%rsp)
- vpalignr $4,%xmm28,%xmm12,%xmm15
  vmovq 416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd 208(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
+ vpaddd 496(%rsp),%xmm13,%xmm13
  vmovq 448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm28,%xmm10
- sha256msg1 %xmm12,%xmm10
+ sha256msg2 %xmm11,%xmm13
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm11,%xmm10
  vmovq 480(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm10,400(%rsp)
- vmovdqa32 %xmm12,%xmm28
+ vmovdqa %xmm10,176(%rsp)
+ vmovdqa32 %xmm11,%xmm30
+ vpaddd .Lround_constants+144(%rip),%xmm12,%xmm24
+ vmovdqa32 %xmm24,1664(%rsp)
  vmovq 392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+144(%rip),%xmm9,%xmm26
- vmovdqa32 %xmm26,1680(%rsp)
+ vpalignr $4,%xmm28,%xmm12,%xmm15
+ vpaddd 208(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm12,%xmm15
+ vmovdqa32 %xmm28,%xmm10
  vmovq 424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,%xmm25,%xmm9,%xmm11
- vpaddd 240(%rsp),%xmm11,%xmm11
+ sha256msg1 %xmm12,%xmm10
+ vmovdqa %xmm10,400(%rsp)
+ vmovdqa32 %xmm12,%xmm28
  vmovq 456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg2 %xmm9,%xmm11
- vmovdqa32 %xmm25,%xmm10
+ vpaddd .Lround_constants+144(%rip),%xmm9,%xmm26
+ vmovdqa32 %xmm26,1680(%rsp)
  vmovq 488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpalignr $4,%xmm25,%xmm9,%xmm11
+ vpaddd 240(%rsp),%xmm11,%xmm11
+ vmovq 512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256msg2 %xmm9,%xmm11
+ vmovdqa32 %xmm25,%xmm10
+ vmovq 528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,432(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+144(%rip),%xmm14,%xmm27
- vmovdqa32 %xmm27,1696(%rsp)
- vmovq 528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,%xmm31,%xmm14,%xmm12
- vpaddd 272(%rsp),%xmm12,%xmm12
  vmovq 544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg2 %xmm14,%xmm12
- vmovdqa32 %xmm31,%xmm10
+ vpaddd .Lround_constants+144(%rip),%xmm14,%xmm27
+ vmovdqa32 %xmm27,1696(%rsp)
  vmovq 560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg1 %xmm14,%xmm10
- vmovdqa %xmm10,464(%rsp)
+ vpalignr $4,%xmm31,%xmm14,%xmm12
+ vpaddd 272(%rsp),%xmm12,%xmm12
  vmovq 520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm14,%xmm31
- vpaddd .Lround_constants+144(%rip),%xmm13,%xmm29
+ sha256msg2 %xmm14,%xmm12
+ vmovdqa32 %xmm31,%xmm10
  vmovq 536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm29,1712(%rsp)
- vpalignr $4,%xmm30,%xmm13,%xmm9
+ sha256msg1 %xmm14,%xmm10
+ vmovdqa %xmm10,464(%rsp)
  vmovq 552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd 304(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm13,%xmm9
+ vmovdqa32 %xmm14,%xmm31
+ vpaddd .Lround_constants+144(%rip),%xmm13,%xmm29
  vmovq 568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm30,%xmm10
- sha256msg1 %xmm13,%xmm10
+ vmovdqa32 %xmm29,1712(%rsp)
+ vpalignr $4,%xmm30,%xmm13,%xmm9
  vmovq 576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm10,496(%rsp)
- vmovdqa32 %xmm13,%xmm30
+ vpaddd 304(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm13,%xmm9
  vmovq 592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+160(%rip),%xmm15,%xmm24
- vmovdqa32 %xmm24,1728(%rsp)
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm13,%xmm10
+ vmovdqa %xmm10,496(%rsp)
+ vmovdqa32 %xmm13,%xmm30
  vmovq 608(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpalignr $4,%xmm28,%xmm15,%xmm14
- vpaddd 32(%rsp),%xmm14,%xmm14
+ vpaddd .Lround_constants+160(%rip),%xmm15,%xmm24
+ vmovdqa32 %xmm24,1728(%rsp)
  vmovq 624(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg2 %xmm15,%xmm14
- vmovdqa32 %xmm28,%xmm10
  vmovq 584(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- sha256msg1 %xmm15,%xmm10
- vmovdqa %xmm10,208(%rsp)
+ vpalignr $4,%xmm28,%xmm15,%xmm14
+ vpaddd 32(%rsp),%xmm14,%xmm14
  vmovq 600(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm15,%xmm14
+ vmovdqa32 %xmm28,%xmm10
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256msg1 %xmm15,%xmm10
+ vmovdqa %xmm10,208(%rsp)
+ vmovq 632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm15,%xmm28
  vpaddd .Lround_constants+160(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,1744(%rsp)
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpalignr $4,%xmm25,%xmm11,%xmm13
- vpaddd 80(%rsp),%xmm13,%xmm13
- vmovq 632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- sha256msg2 %xmm11,%xmm13
- vmovdqa32 %xmm25,%xmm10
  vmovq 640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg1 %xmm11,%xmm10
- vmovdqa %xmm10,240(%rsp)
+ vpalignr $4,%xmm25,%xmm11,%xmm13
+ vpaddd 80(%rsp),%xmm13,%xmm13
  vmovq 656(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm11,%xmm25
- vpaddd .Lround_constants+160(%rip),%xmm12,%xmm27
+ sha256msg2 %xmm11,%xmm13
+ vmovdqa32 %xmm25,%xmm10
  vmovq 672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm27,1760(%rsp)
- vpalignr $4,%xmm31,%xmm12,%xmm15
+ sha256msg1 %xmm11,%xmm10
+ vmovdqa %xmm10,240(%rsp)
  vmovq 688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd 128(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
+ vmovdqa32 %xmm11,%xmm25
  vmovq 648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm31,%xmm10
- sha256msg1 %xmm12,%xmm10
+ vpaddd .Lround_constants+160(%rip),%xmm12,%xmm27
  vmovq 664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm10,272(%rsp)
- vmovdqa32 %xmm12,%xmm31
+ vmovdqa32 %xmm27,1760(%rsp)
+ vpalignr $4,%xmm31,%xmm12,%xmm15
  vmovq 680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+160(%rip),%xmm9,%xmm29
- vmovdqa32 %xmm29,1776(%rsp)
+ vpaddd 128(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm12,%xmm15
  vmovq 696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,%xmm30,%xmm9,%xmm11
- vpaddd 176(%rsp),%xmm11,%xmm11
+ vmovdqa32 %xmm31,%xmm10
+ sha256msg1 %xmm12,%xmm10
  vmovq 704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm11
- vmovdqa32 %xmm30,%xmm10
+ vmovdqa %xmm10,272(%rsp)
+ vmovdqa32 %xmm12,%xmm31
  vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg1 %xmm9,%xmm10
- vmovdqa %xmm10,304(%rsp)
+ vpaddd .Lround_constants+160(%rip),%xmm9,%xmm29
+ vmovdqa32 %xmm29,1776(%rsp)
  vmovq 736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm9,%xmm30
- vpaddd .Lround_constants+176(%rip),%xmm14,%xmm24
+ vpalignr $4,%xmm30,%xmm9,%xmm11
+ vpaddd 176(%rsp),%xmm11,%xmm11
  vmovq 752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm24,1792(%rsp)
- vpalignr $4,%xmm28,%xmm14,%xmm12
+ sha256msg2 %xmm9,%xmm11
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm9,%xmm10
  vmovq 712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa %xmm10,304(%rsp)
+ vmovdqa32 %xmm9,%xmm30
+ vpaddd .Lround_constants+176(%rip),%xmm14,%xmm24
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %xmm24,1792(%rsp)
+ vpalignr $4,%xmm28,%xmm14,%xmm12
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 400(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm28,%xmm10
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm14,%xmm10
- vmovdqa %xmm10,32(%rsp)
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %xmm14,%xmm28
- vpaddd .Lround_constants+176(%rip),%xmm13,%xmm26
  vmovq 760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm26,1808(%rsp)
- vpalignr $4,%xmm25,%xmm13,%xmm9
+ sha256msg1 %xmm14,%xmm10
+ vmovdqa %xmm10,32(%rsp)
  vmovq 768(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd 432(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm13,%xmm9
+ vmovdqa32 %xmm14,%xmm28
+ vpaddd .Lround_constants+176(%rip),%xmm13,%xmm26
  vmovq 784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm25,%xmm10
- sha256msg1 %xmm13,%xmm10
+ vmovdqa32 %xmm26,1808(%rsp)
+ vpalignr $4,%xmm25,%xmm13,%xmm9
  vmovq 800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm10,80(%rsp)
- vmovdqa32 %xmm13,%xmm25
+ vpaddd 432(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm13,%xmm9
  vmovq 816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+176(%rip),%xmm15,%xmm27
- vmovdqa32 %xmm27,1824(%rsp)
+ vmovdqa32 %xmm25,%xmm10
+ sha256msg1 %xmm13,%xmm10
  vmovq 776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,%xmm31,%xmm15,%xmm14
- vpaddd 464(%rsp),%xmm14,%xmm14
+ vmovdqa %xmm10,80(%rsp)
+ vmovdqa32 %xmm13,%xmm25
  vmovq 792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 %xmm15,%xmm14
- vmovdqa32 %xmm31,%xmm10
+ vpaddd .Lround_constants+176(%rip),%xmm15,%xmm27
+ vmovdqa32 %xmm27,1824(%rsp)
  vmovq 808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg1 %xmm15,%xmm10
- vmovdqa %xmm10,128(%rsp)
+ vpalignr $4,%xmm31,%xmm15,%xmm14
+ vpaddd 464(%rsp),%xmm14,%xmm14
  vmovq 824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm15,%xmm31
- vpaddd .Lround_constants+176(%rip),%xmm11,%xmm29
+ sha256msg2 %xmm15,%xmm14
+ vmovdqa32 %xmm31,%xmm10
  vmovq 832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm29,1840(%rsp)
- vpalignr $4,%xmm30,%xmm11,%xmm13
+ sha256msg1 %xmm15,%xmm10
+ vmovdqa %xmm10,128(%rsp)
  vmovq 848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd 496(%rsp),%xmm13,%xmm13
- sha256msg2 %xmm11,%xmm13
+ vmovdqa32 %xmm15,%xmm31
+ vpaddd .Lround_constants+176(%rip),%xmm11,%xmm29
  vmovq 864(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %xmm30,%xmm10
- sha256msg1 %xmm11,%xmm10
+ vmovdqa32 %xmm29,1840(%rsp)
+ vpalignr $4,%xmm30,%xmm11,%xmm13
  vmovq 880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd 496(%rsp),%xmm13,%xmm13
+ sha256msg2 %xmm11,%xmm13
+ vmovq 840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm11,%xmm10
+ vmovq 856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm10,176(%rsp)
  vmovdqa32 %xmm11,%xmm30
  vpaddd .Lround_constants+192(%rip),%xmm12,%xmm24
- vmovq 840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm24,1856(%rsp)
- vpalignr $4,%xmm28,%xmm12,%xmm15
- vmovq 856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd 208(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
  vmovq 872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %xmm28,%xmm10
- sha256msg1 %xmm12,%xmm10
+ vmovdqa32 %xmm24,1856(%rsp)
+ vpalignr $4,%xmm28,%xmm12,%xmm15
+ vpaddd 208(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm12,%xmm15
  vmovq 888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm28,%xmm10
+ sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,400(%rsp)
  vmovdqa32 %xmm12,%xmm28
  vmovq 896(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+192(%rip),%xmm9,%xmm26
  vmovdqa32 %xmm26,1872(%rsp)
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,%xmm25,%xmm9,%xmm11
  vpaddd 240(%rsp),%xmm11,%xmm11
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm25,%xmm10
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,432(%rsp)
- vmovq 904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+192(%rip),%xmm14,%xmm27
+ vmovq 904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm27,1888(%rsp)
  vmovq 920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %xmm27,1888(%rsp)
  vpalignr $4,%xmm31,%xmm14,%xmm12
+ vpaddd 272(%rsp),%xmm12,%xmm12
  vmovq 936(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd 272(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm14,%xmm12
+ vmovdqa32 %xmm31,%xmm10
  vmovq 952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm31,%xmm10
  sha256msg1 %xmm14,%xmm10
+ vmovdqa %xmm10,464(%rsp)
  vmovq 960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm10,464(%rsp)
  vmovdqa32 %xmm14,%xmm31
+ vpaddd .Lround_constants+192(%rip),%xmm13,%xmm29
  vmovq 976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+192(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,1904(%rsp)
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm30,%xmm13,%xmm9
  vpaddd 304(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm30,%xmm10
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm13,%xmm10
- vmovq 968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm10,496(%rsp)
  vmovdqa32 %xmm13,%xmm30
- vmovq 984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm24
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm24,1920(%rsp)
- vmovq 1000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,%xmm28,%xmm15,%xmm14
  vpaddd 32(%rsp),%xmm14,%xmm14
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm15,%xmm14
+ vmovq 968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm15,%xmm28
- vmovq 1024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+208(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,1936(%rsp)
- vmovq 1040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm25,%xmm11,%xmm10
  vpaddd 80(%rsp),%xmm10,%xmm10
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm11,%xmm10
  vmovdqa32 %xmm11,%xmm25
- vmovq 1072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm27
  vmovdqa32 %xmm27,1952(%rsp)
- vmovq 1032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm31,%xmm12,%xmm13
+ vmovq 1024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 128(%rsp),%xmm13,%xmm13
- vmovq 1048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm12,%xmm13
  vmovdqa32 %xmm12,%xmm31
- vmovq 1064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm29
  vmovdqa32 %xmm29,1968(%rsp)
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,%xmm30,%xmm9,%xmm15
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 1080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,%xmm30,%xmm9,%xmm15
- vpaddd 176(%rsp),%xmm15,%xmm15
  vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
  vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
- sha256msg2 %xmm9,%xmm15
- vmovdqa32 %xmm9,%xmm30
  vshufps $0xbb,%xmm2,%xmm1,%xmm0
  vshufps $0x11,%xmm2,%xmm1,%xmm1
- vpaddd .Lround_constants+224(%rip),%xmm14,%xmm24
- vmovdqa32 %xmm24,1984(%rsp)
- vpalignr $4,%xmm28,%xmm14,%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
  vmovdqu %xmm0,0(%r9)
- vpaddd 400(%rsp),%xmm11,%xmm11
- sha256msg2 %xmm14,%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
  vmovdqu %xmm1,16(%r9)
- vmovdqa32 %xmm14,%xmm28
- vpaddd .Lround_constants+224(%rip),%xmm10,%xmm26
+ vpaddd 176(%rsp),%xmm15,%xmm15
+ sha256msg2 %xmm9,%xmm15
  vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
  vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
- vmovdqa32 %xmm26,2000(%rsp)
- vpalignr $4,%xmm25,%xmm10,%xmm12
+ vmovdqa32 %xmm9,%xmm30
+ vpaddd .Lround_constants+224(%rip),%xmm14,%xmm24
  vshufps $0xbb,%xmm4,%xmm3,%xmm0
  vshufps $0x11,%xmm4,%xmm3,%xmm3
- vpaddd 432(%rsp),%xmm12,%xmm12
- sha256msg2 %xmm10,%xmm12
+ vmovdqa32 %xmm24,1984(%rsp)
+ vpalignr $4,%xmm28,%xmm14,%xmm11
+ vpaddd 400(%rsp),%xmm11,%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
  vmovdqu %xmm0,32(%r9)
- vmovdqa32 %xmm10,%xmm25
- vpaddd .Lround_constants+224(%rip),%xmm13,%xmm27
+ sha256msg2 %xmm14,%xmm11
+ vmovdqa32 %xmm14,%xmm28
  vpshufb .Lbyte_swap(%rip),%xmm3,%xmm3
  vmovdqu %xmm3,48(%r9)
- vmovdqa32 %xmm27,2016(%rsp)
- vpalignr $4,%xmm31,%xmm13,%xmm9
+ vpaddd .Lround_constants+224(%rip),%xmm10,%xmm26
  vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
  vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
- vpaddd 464(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm13,%xmm9
+ vmovdqa32 %xmm26,2000(%rsp)
+ vpalignr $4,%xmm25,%xmm10,%xmm12
  vshufps $0xbb,%xmm6,%xmm5,%xmm0
  vshufps $0x11,%xmm6,%xmm5,%xmm5
+ vpaddd 432(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm10,%xmm12
+ vmovdqa32 %xmm10,%xmm25
+ vpaddd .Lround_constants+224(%rip),%xmm13,%xmm27
+ vmovdqa32 %xmm27,2016(%rsp)
+ vpalignr $4,%xmm31,%xmm13,%xmm9
+ vpaddd 464(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm13,%xmm9
  vmovdqa32 %xmm13,%xmm31
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm29
+ vmovdqa32 %xmm29,2032(%rsp)
  vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
  vmovdqu %xmm0,64(%r9)
- vmovdqa32 %xmm29,2032(%rsp)
  vpalignr $4,%xmm30,%xmm15,%xmm14
+ vpaddd 496(%rsp),%xmm14,%xmm14
  vpshufb .Lbyte_swap(%rip),%xmm5,%xmm5
  vmovdqu %xmm5,80(%r9)
- vpaddd 496(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
- vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
- vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
  vmovdqa32 %xmm15,%xmm30
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm24
- vshufps $0xbb,%xmm8,%xmm7,%xmm0
- vshufps $0x11,%xmm8,%xmm7,%xmm7
  vmovdqa32 %xmm24,2048(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm26
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,96(%r9)
  vmovdqa32 %xmm26,2064(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm27
- vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
- vmovdqu %xmm7,112(%r9)
  vmovdqa32 %xmm27,2080(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm29
  vmovdqa32 %xmm29,2096(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
+ vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
+ vshufps $0xbb,%xmm8,%xmm7,%xmm0
+ vshufps $0x11,%xmm8,%xmm7,%xmm7
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,96(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
+ vmovdqu %xmm7,112(%r9)
  add $16,%rsi
  add $16,%rdx
  dec %rcx
@@ -1782,6 +1782,7 @@ fastpath_shani_xmm_batch64_loop:
 .size fastpath_shani_xmm_batch64_loop,.-fastpath_shani_xmm_batch64_loop
 .section .rodata
 .p2align 6
+.p2align 4
 .Lround_constants:
  .long 0x428a2f98,0x71374491,0xb5c0fbcf,0xe9b5dba5,0x3956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5
  .long 0xd807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf174
@@ -1791,20 +1792,28 @@ fastpath_shani_xmm_batch64_loop:
  .long 0xa2bfe8a1,0xa81a664b,0xc24b8b70,0xc76c51a3,0xd192e819,0xd6990624,0xf40e3585,0x106aa070
  .long 0x19a4c116,0x1e376c08,0x2748774c,0x34b0bcb5,0x391c0cb3,0x4ed8aa4a,0x5b9cca4f,0x682e6ff3
  .long 0x748f82ee,0x78a5636f,0x84c87814,0x8cc70208,0x90befffa,0xa4506ceb,0xbef9a3f7,0xc67178f2
+.p2align 4
 .Linitial_abef:
  .long 0x9b05688c,0x510e527f,0xbb67ae85,0x6a09e667
+.p2align 4
 .Linitial_cdgh:
  .long 0x5be0cd19,0x1f83d9ab,0xa54ff53a,0x3c6ef372
+.p2align 4
 .Lwords_8_to_11:
  .long 0x80000000,0x00000000,0x00000000,0x00000000
+.p2align 4
 .Lwords_12_to_15:
  .long 0x00000000,0x00000000,0x00000000,0x00000100
+.p2align 4
 .Lpadding:
  .long 0x5807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf274
+.p2align 4
 .Lconstants:
  .long 0x00000000
+.p2align 4
 .Lbyte_swap:
  .long 0x00010203,0x04050607,0x08090a0b,0x0c0d0e0f
+.p2align 4
 .Lpadding_block:
  .long 0xc28a2f98,0x71374491,0xb5c0fbcf,0xe9b5dba5,0x3956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5
  .long 0xd807aa98,0x12835b01,0x243185be,0x550c7dc3,0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf374
@@ -1814,4 +1823,11 @@ fastpath_shani_xmm_batch64_loop:
  .long 0x007f3e86,0x37088980,0xa507ea32,0x6fab9537,0x17406110,0x0d8cd6f1,0xcdaa3b6d,0xc0bbbe37
  .long 0x83613bda,0xdb48a363,0x0b02e931,0x6fd15ca7,0x521afaca,0x31338431,0x6ed41a95,0x6d437890
  .long 0xc39c91f2,0x9eccabbd,0xb5c9a0e6,0x532fb63c,0xd2c741c6,0x07237ea3,0xa4954b68,0x4c191d76
+.p2align 4
+.Lheader_12_to_15:
+ .long 0x00000000,0x00000000,0x00000000,0x00000280
+.p2align 4
+.Lheader_padding:
+ .long 0xb956c25b,0x59f111f1,0x923f82a4,0xab1c5ed5,0xd807aa98,0x12835b01,0x243185be,0x550c7dc3
+ .long 0x72be5d74,0x80deb1fe,0x9bdc06a7,0xc19bf3f4
 .section .note.GNU-stack,"",@progbits

@@ -85,6 +85,13 @@ def test_a_round_stream_has_61_double_rounds_a_hash_and_stores_only_its_results(
     assert digests == (0 if stem == "shani_xmm_versions" else 2 * lanes)
 
 
+@pytest.mark.parametrize("stem", [f"{tier}_batch{size}" for tier in ("shani", "shani_xmm") for size in (64, 80)])
+def test_a_batch_loop_has_96_double_rounds_a_message(code: dict[str, list[str]], stem: str) -> None:
+    instructions = code[f"kernels/{stem}.S"]
+    assert len(_matching(instructions, "^sha256rnds2")) == 96 * 4
+    assert len(_matching(instructions, r"^vmovdqu %xmm\d+,.*\(%r9\)")) == 2 * 4
+
+
 def test_no_generated_loop_broadcasts_from_a_general_register(code: dict[str, list[str]]) -> None:
     for source, instructions in code.items():
         if source.endswith(".S"):
