@@ -109,7 +109,7 @@ def sha256d_many(buffer, item_size, *, kernel=None):
     cdef Py_buffer view
     if kernel == "pure":
         return _pure.sha256d_many(buffer, item_size)
-    cdef int tier = _tier_for(FASTPATH_BATCH, kernel, 0)
+    cdef int tier = _tier_for(FASTPATH_BATCH, kernel, 0, None)
     _take(buffer, "buffer", -1, &view)
     cdef size_t size, count
     cdef uint8_t *out
@@ -171,7 +171,7 @@ def scan(header80, start, count, target, *, kernel=None, stop=None):
     first, hashes, limit_bytes = scan_range(start, count, target)
     cdef uint64_t nonce = first, left = hashes
     stopped = None if stop is None else stop_check(stop)
-    cdef int tier = _tier_for(FASTPATH_SCAN, kernel, left)
+    cdef int tier = _tier_for(FASTPATH_SCAN, kernel, left, stopped)
     if tier < 0:
         tier = _first[FASTPATH_SCAN]
     result = []
@@ -227,7 +227,7 @@ def scan_versions(header80, mask, versions, start, count, target, *, kernel=None
     first, hashes, limit_bytes = scan_range(start, count, target)
     stopped = None if stop is None else stop_check(stop)
     cdef size_t total = len(rolled)
-    tier = _tier_for(FASTPATH_VERSIONS, kernel, <uint64_t>hashes * total)
+    tier = _tier_for(FASTPATH_VERSIONS, kernel, <uint64_t>hashes * total, stopped)
     cdef uint64_t nonce = first, left = hashes
     if left == 0 or total == 0:
         return []

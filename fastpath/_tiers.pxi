@@ -74,14 +74,19 @@ def rates():
     return {work: dict(found) for work, found in _rates.items()}
 
 
-def calibrate(work):
-    """Time every tier that runs here and has this work, in rotating order, and use the one with the best median."""
+def calibrate(work, stopped=None):
+    """Time every tier that runs here and has this work, in rotating order, and use the one with the best median.
+
+    Where `stopped` says so, all stays as it was.
+    """
     cdef int number = WORKS.index(work), tier, turn
     cdef double ns
     runners = [t for t in range(fastpath_tier_count) if _runs(t) and fastpath_tier_does(&fastpath_tiers[t], number)]
     times = {tier: [] for tier in runners}
     for turn in range(ROUNDS):
         for position in range(len(runners)):
+            if stopped is not None and stopped():
+                return
             tier = runners[(position + turn) % len(runners)]
             with nogil:
                 ns = fastpath_time(&fastpath_tiers[tier], number)
@@ -112,12 +117,12 @@ cdef int _tier(int work) noexcept:
     return _calibrated[work] if _calibrated[work] >= 0 else _first[work]
 
 
-cdef int _tier_for(int work, object kernel, uint64_t hashes) except -2:
+cdef int _tier_for(int work, object kernel, uint64_t hashes, object stopped) except -2:
     """The tier to use, -1 where that tier has no kernel for this work; a long job is preceded by a calibration."""
     cdef int tier
     if kernel is not None:
         tier = _number(kernel, "kernel")
         return tier if fastpath_tier_does(&fastpath_tiers[tier], work) else -1
     if hashes >= WORTH_CALIBRATING and _forced < 0 and _calibrated[work] < 0:
-        calibrate(WORKS[work])
+        calibrate(WORKS[work], stopped)
     return _tier(work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -43,9 +45,24 @@ class StopAfter:
 
 @pytest.mark.parametrize("asked", [0, 1, 2])
 def test_a_set_flag_ends_a_scan_with_the_hits_so_far(asked: int) -> None:
-    hits = fastpath.scan(HEADER, 0, 2**32, 1 << 244, stop=StopAfter(asked))
+    kernel = next(tier.name for tier in fastpath.kernels() if "scan" in tier.chosen)
+    hits = fastpath.scan(HEADER, 0, 2**32, 1 << 244, kernel=kernel, stop=StopAfter(asked))
     assert hits == fastpath.scan(HEADER, 0, 1 << 22, 1 << 244)[: len(hits)]
     assert bool(hits) is (asked > 0)
+
+
+def test_a_flag_set_during_the_first_calibration_ends_the_scan() -> None:
+    program = (
+        "import fastpath\n"
+        "class Stop:\n"
+        "    asked = 0\n"
+        "    def is_set(self):\n"
+        "        Stop.asked += 1\n"
+        "        return Stop.asked > 2\n"
+        "print(fastpath.scan(bytes(80), 0, 2**32, 0, stop=Stop()), Stop.asked < 9)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert run.stdout.split() == ["[]", "True"]
 
 
 def test_a_set_flag_ends_a_scan_of_versions_and_every_thread() -> None:
@@ -53,7 +70,8 @@ def test_a_set_flag_ends_a_scan_of_versions_and_every_thread() -> None:
     flag.set()
     assert fastpath.scan_versions(HEADER, 0x1FFFE000, 64, 0, 2**32, 1 << 250, stop=flag) == []
     assert fastpath.scan_parallel(HEADER, 0, 2**32, 1 << 250, threads=2, stop=flag) == []
-    assert len(fastpath.scan_versions(HEADER, 0x1FFFE000, 64, 0, 2**32, 1 << 248, stop=StopAfter(3))) > 0
+    stopped = fastpath.scan_versions(HEADER, 0x1FFFE000, 64, 0, 1 << 20, 1 << 244, stop=StopAfter(40))
+    assert stopped
 
 
 def test_an_error_in_one_thread_reaches_the_caller() -> None:
