@@ -116,10 +116,11 @@ def rolled_versions(
         count = integer(versions, "versions")
         if not 0 <= count <= 1 << bits.bit_count():
             raise ValueError(f"versions must lie in 0 .. {1 << bits.bit_count()} with mask {bits:#x}, not {count}")
-        places = [place for place in range(32) if bits >> place & 1]
-        return tuple(
-            fixed | sum((number >> i & 1) << place for i, place in enumerate(places)) for number in range(count)
-        )
+        dealt, roll = [], 0
+        for _ in range(count):
+            dealt.append(fixed | roll)
+            roll = ((roll | ~bits) + 1) & bits  # the carry runs over the bits outside the mask
+        return tuple(dealt)
     words = []
     for index, given in enumerate(versions):
         word = integer(given, f"versions[{index}]")

@@ -55,9 +55,9 @@ class Chooser:
     def calibrate(self) -> dict[str, dict[str, float]]:
         """Measure every tier this processor runs, some milliseconds each, and use the fastest from now on.
 
-        Returns hashes per second, one thread: work -> tier -> rate, as medians of slices in rotating order. The ranking
-        changes with what else the processor does: a miner may call this every minute. A long `scan` does it once by
-        itself. FASTPATH_KERNEL keeps its say over the choice.
+        Returns hashes per second, one thread: work -> tier -> rate of its fastest slice, in rotating order. The ranking
+        changes with what else the processor does: a scan of 2**20 hashes or more does this by itself where the last
+        time is a minute ago. FASTPATH_KERNEL keeps its say over the choice.
         """
         if self._compiled is None:
             return {}

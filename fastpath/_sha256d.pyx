@@ -46,6 +46,7 @@ cdef extern from "dispatch.h" nogil:
     int fastpath_tier_does(const fastpath_tier *tier, int work) noexcept
     void fastpath_hash_items(
         const fastpath_tier *tier, const uint8_t *items, size_t size, size_t count, uint8_t *digests) noexcept
+    double fastpath_now_ns() noexcept
     double fastpath_time(const fastpath_tier *tier, int work) noexcept
     void fastpath_sha256d(const uint8_t *data, size_t size, uint8_t *digest) noexcept
     void fastpath_midstate(const uint8_t *block, uint32_t *state) noexcept

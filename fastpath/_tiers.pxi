@@ -6,13 +6,18 @@ WORKS = ("scan", "versions", "batch")
 cdef enum:
     # A job of so many hashes is worth the calibration, which takes about as long.
     WORTH_CALIBRATING = 1 << 20
-    # Slices of which the median counts.
+    # Slices of which the fastest counts. A busy hyper-thread is there in all of them and is to be seen; a process that
+    # took the core away in the middle of one is not.
     ROUNDS = 5
+
+# After so long the neighbour may be another, and the next job worth it calibrates again.
+cdef double STALE_NS = 60e9
 
 cdef uint32_t _processor = fastpath_processor()
 # The tier in use for each work: forced for all of them, else calibrated, else the first that runs here.
 cdef int _forced = -1
 cdef int _calibrated[3]
+cdef double _calibrated_ns[3]
 cdef int _first[3]
 cdef dict _numbers = {fastpath_tiers[i].name.decode(): i for i in range(fastpath_tier_count)}
 _rates = {}
@@ -75,7 +80,7 @@ def rates():
 
 
 def calibrate(work, stopped=None):
-    """Time every tier that runs here and has this work, in rotating order, and use the one with the best median.
+    """Time every tier that runs here and has this work, in rotating order, and use the one with the fastest slice.
 
     Where `stopped` says so, all stays as it was.
     """
@@ -92,9 +97,10 @@ def calibrate(work, stopped=None):
                 ns = fastpath_time(&fastpath_tiers[tier], number)
             times[tier].append(ns)
     if runners:
-        medians = {tier: sorted(found)[ROUNDS // 2] for tier, found in times.items()}
-        _calibrated[number] = min(medians, key=medians.get)
-        _rates[work] = {fastpath_tiers[<int>tier].name.decode(): 1e9 / ns for tier, ns in medians.items()}
+        fastest = {tier: min(found) for tier, found in times.items()}
+        _calibrated[number] = min(fastest, key=fastest.get)
+        _calibrated_ns[number] = fastpath_now_ns()
+        _rates[work] = {fastpath_tiers[<int>tier].name.decode(): 1e9 / ns for tier, ns in fastest.items()}
 
 
 cdef int _number(object name, str argument) except -1:
@@ -123,6 +129,8 @@ cdef int _tier_for(int work, object kernel, uint64_t hashes, object stopped) exc
     if kernel is not None:
         tier = _number(kernel, "kernel")
         return tier if fastpath_tier_does(&fastpath_tiers[tier], work) else -1
-    if hashes >= WORTH_CALIBRATING and _forced < 0 and _calibrated[work] < 0:
+    if hashes >= WORTH_CALIBRATING and _forced < 0 and (
+        _calibrated[work] < 0 or fastpath_now_ns() - _calibrated_ns[work] > STALE_NS
+    ):
         calibrate(WORKS[work], stopped)
     return _tier(work)

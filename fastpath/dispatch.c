@@ -70,7 +70,7 @@ void fastpath_hash_items(const fastpath_tier *tier, const uint8_t *items, size_t
     }
 }
 
-static double now_ns(void) {
+double fastpath_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return 1e9 * (double)now.tv_sec + (double)now.tv_nsec;
@@ -81,7 +81,7 @@ double fastpath_time(const fastpath_tier *tier, fastpath_work work) {
     static const fastpath_job JOB = {.midstate = {1, 2, 3, 4, 5, 6, 7, 8}, .tail = {9, 10, 11}, .filter = 0xffffffff};
     uint32_t midstates[MAX_VERSIONS][8] = {{0}}, candidates[64]; /* one in 2^32 hashes is a candidate */
     uint8_t messages[64 * MESSAGES] = {0}, digests[32 * MESSAGES];
-    double start = now_ns();
+    double start = fastpath_now_ns();
     if (work == FASTPATH_SCAN) {
         tier->scan(&JOB, 0, tier->slice, candidates);
     } else if (work == FASTPATH_VERSIONS) {
@@ -89,5 +89,5 @@ double fastpath_time(const fastpath_tier *tier, fastpath_work work) {
     } else {
         for (uint32_t done = 0; done < tier->slice; done += MESSAGES) tier->batch64(messages, MESSAGES, digests);
     }
-    return (now_ns() - start) / tier->slice;
+    return (fastpath_now_ns() - start) / tier->slice;
 }

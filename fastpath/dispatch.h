@@ -32,6 +32,9 @@ int fastpath_tier_does(const fastpath_tier *tier, fastpath_work work);
    place where items have 64 bytes and digests are the same memory. */
 void fastpath_hash_items(const fastpath_tier *tier, const uint8_t *items, size_t size, size_t count, uint8_t *digests);
 
+/* Nanoseconds of a clock that only goes forward. */
+double fastpath_now_ns(void);
+
 /* Nanoseconds for one hash of a slice on made-up data. */
 double fastpath_time(const fastpath_tier *tier, fastpath_work work);
 

@@ -20,50 +20,50 @@ fastpath_shani_batch80_loop:
  vmovdqa .Linitial_cdgh(%rip),%xmm2
  mov -16(%rsi),%rax
  vmovdqu 64(%rax),%xmm9
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+0(%rip),%xmm9,%xmm10
  vmovdqa %xmm10,0(%rsp)
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
  sha256msg2 .Lheader_12_to_15(%rip),%xmm9
  vmovdqu 144(%rax),%xmm11
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+0(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,16(%rsp)
- vmovq 2112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
  sha256msg1 .Lwords_8_to_11(%rip),%xmm11
  sha256msg2 .Lheader_12_to_15(%rip),%xmm11
  vmovdqu 224(%rax),%xmm13
- vmovq 2176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+0(%rip),%xmm13,%xmm14
  vmovdqa %xmm14,32(%rsp)
- vmovq 2240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  sha256msg1 .Lwords_8_to_11(%rip),%xmm13
  sha256msg2 .Lheader_12_to_15(%rip),%xmm13
  vmovdqu 304(%rax),%xmm15
- vmovq 2304(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vpaddd .Lround_constants+0(%rip),%xmm15,%xmm10
- vmovq 2120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,48(%rsp)
  sha256msg1 .Lwords_8_to_11(%rip),%xmm15
  sha256msg2 .Lheader_12_to_15(%rip),%xmm15
- vmovq 2184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,64(%rsp)
  vpalignr $4,.Lheader_12_to_15(%rip),%xmm9,%xmm14
+ vmovq 2304(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 2248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lwords_8_to_11(%rip),%xmm14,%xmm14
@@ -123,470 +123,470 @@ fastpath_shani_batch80_loop:
  vmovdqa %xmm15,240(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm12
  vmovdqa %xmm12,256(%rsp)
- vmovq 2272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,96(%rsp),%xmm14,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 2336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 96(%rsp),%xmm15
  sha256msg1 %xmm14,%xmm15
  vmovdqa %xmm15,272(%rsp)
- vmovq 2152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm14,96(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm10,%xmm12
+ vmovq 2336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,288(%rsp)
- vmovq 2216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm10,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 144(%rsp),%xmm14
- vmovq 2280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,304(%rsp)
  vmovdqa %xmm10,144(%rsp)
- vmovq 2344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+80(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,320(%rsp)
  vpalignr $4,192(%rsp),%xmm9,%xmm14
- vmovq 2160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm9,%xmm14
  vmovdqa 192(%rsp),%xmm10
  sha256msg1 %xmm9,%xmm10
- vmovq 2224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,336(%rsp)
  vmovdqa %xmm9,192(%rsp)
- vmovq 2288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+80(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,352(%rsp)
  vpalignr $4,240(%rsp),%xmm11,%xmm10
- vmovq 2352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm11,%xmm10
  vmovdqa 240(%rsp),%xmm9
  sha256msg1 %xmm11,%xmm9
- vmovq 2168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,368(%rsp)
  vmovdqa %xmm11,240(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm12
- vmovq 2232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,384(%rsp)
  vpalignr $4,96(%rsp),%xmm13,%xmm9
+ vmovq 2288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 80(%rsp),%xmm9,%xmm9
- vmovq 2296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm9
  vmovdqa 96(%rsp),%xmm11
  sha256msg1 %xmm13,%xmm11
- vmovq 2360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,400(%rsp)
  vmovdqa %xmm13,96(%rsp)
+ vmovq 2168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm12
- vmovq 2368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,416(%rsp)
  vpalignr $4,144(%rsp),%xmm15,%xmm11
- vmovq 2384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 128(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm15,%xmm11
  vmovdqa 144(%rsp),%xmm13
- vmovq 2400(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,432(%rsp)
  vmovdqa %xmm15,144(%rsp)
- vmovq 2416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+96(%rip),%xmm14,%xmm12
  vmovdqa %xmm12,448(%rsp)
  vpalignr $4,192(%rsp),%xmm14,%xmm13
- vmovq 2376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 176(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
  vmovdqa 192(%rsp),%xmm15
- vmovq 2392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm15
  vmovdqa %xmm15,464(%rsp)
  vmovdqa %xmm14,192(%rsp)
- vmovq 2408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm12
  vmovdqa %xmm12,480(%rsp)
  vpalignr $4,240(%rsp),%xmm10,%xmm15
- vmovq 2424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 224(%rsp),%xmm15,%xmm15
+ vmovq 2368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm10,%xmm15
  vmovdqa 240(%rsp),%xmm14
- vmovq 2432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,496(%rsp)
- vmovq 2448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,240(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,512(%rsp)
- vmovq 2464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,96(%rsp),%xmm9,%xmm14
+ vmovq 2384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 272(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
- vmovq 2480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 96(%rsp),%xmm10
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,80(%rsp)
- vmovq 2440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,96(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm11,%xmm12
+ vmovq 2400(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,528(%rsp)
- vmovq 2456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm11,%xmm10
  vpaddd 304(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
- vmovq 2472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 144(%rsp),%xmm9
  sha256msg1 %xmm11,%xmm9
  vmovdqa %xmm9,128(%rsp)
- vmovq 2488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,144(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm13,%xmm12
- vmovq 2496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,544(%rsp)
  vpalignr $4,192(%rsp),%xmm13,%xmm9
  vpaddd 336(%rsp),%xmm9,%xmm9
- vmovq 2512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm9
  vmovdqa 192(%rsp),%xmm11
  sha256msg1 %xmm13,%xmm11
- vmovq 2528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,176(%rsp)
  vmovdqa %xmm13,192(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm15,%xmm12
- vmovq 2544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,560(%rsp)
  vpalignr $4,240(%rsp),%xmm15,%xmm11
  vpaddd 368(%rsp),%xmm11,%xmm11
- vmovq 2504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm15,%xmm11
  vmovdqa 240(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
- vmovq 2520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,224(%rsp)
  vmovdqa %xmm15,240(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm12
- vmovq 2536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,576(%rsp)
  vpalignr $4,96(%rsp),%xmm14,%xmm13
- vmovq 2552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 400(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
  vmovdqa 96(%rsp),%xmm15
- vmovq 2560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm15
  vmovdqa %xmm15,272(%rsp)
  vmovdqa %xmm14,96(%rsp)
- vmovq 2576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+128(%rip),%xmm10,%xmm12
  vmovdqa %xmm12,592(%rsp)
  vpalignr $4,144(%rsp),%xmm10,%xmm15
- vmovq 2592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 432(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 144(%rsp),%xmm14
- vmovq 2608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,304(%rsp)
  vmovdqa %xmm10,144(%rsp)
- vmovq 2568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+128(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,608(%rsp)
  vpalignr $4,192(%rsp),%xmm9,%xmm14
- vmovq 2584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 464(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
  vmovdqa 192(%rsp),%xmm10
- vmovq 2600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,336(%rsp)
- vmovq 2616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,192(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,624(%rsp)
- vmovq 2624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,240(%rsp),%xmm11,%xmm10
  vpaddd 496(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
- vmovq 2640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 240(%rsp),%xmm9
  sha256msg1 %xmm11,%xmm9
  vmovdqa %xmm9,368(%rsp)
- vmovq 2656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,240(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm12
  vmovdqa %xmm12,640(%rsp)
- vmovq 2672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,96(%rsp),%xmm13,%xmm9
  vpaddd 80(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 2632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 96(%rsp),%xmm11
  sha256msg1 %xmm13,%xmm11
  vmovdqa %xmm11,400(%rsp)
- vmovq 2648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,96(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm12
- vmovq 2664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,656(%rsp)
  vpalignr $4,144(%rsp),%xmm15,%xmm11
  vpaddd 128(%rsp),%xmm11,%xmm11
- vmovq 2680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm15,%xmm11
  vmovdqa 144(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
- vmovq 2688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,432(%rsp)
  vmovdqa %xmm15,144(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm14,%xmm12
- vmovq 2704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm12,672(%rsp)
  vpalignr $4,192(%rsp),%xmm14,%xmm13
  vpaddd 176(%rsp),%xmm13,%xmm13
- vmovq 2720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm14,%xmm13
  vmovdqa 192(%rsp),%xmm15
  sha256msg1 %xmm14,%xmm15
- vmovq 2736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,464(%rsp)
  vmovdqa %xmm14,192(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm12
- vmovq 2696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,688(%rsp)
  vpalignr $4,240(%rsp),%xmm10,%xmm15
  vpaddd 224(%rsp),%xmm15,%xmm15
- vmovq 2712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm10,%xmm15
  vmovdqa 240(%rsp),%xmm14
- vmovq 2728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,496(%rsp)
+ vmovq 2672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,240(%rsp)
- vmovq 2744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,704(%rsp)
  vpalignr $4,96(%rsp),%xmm9,%xmm14
- vmovq 2752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 272(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
+ vmovq 2632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 96(%rsp),%xmm10
- vmovq 2768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,80(%rsp)
  vmovdqa %xmm9,96(%rsp)
- vmovq 2784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+160(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,720(%rsp)
+ vmovq 2648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm11,%xmm10
- vmovq 2800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 304(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
  vmovdqa 144(%rsp),%xmm9
- vmovq 2760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm11,%xmm9
  vmovdqa %xmm9,128(%rsp)
- vmovq 2776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,144(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm13,%xmm12
  vmovdqa %xmm12,736(%rsp)
- vmovq 2792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,192(%rsp),%xmm13,%xmm9
  vpaddd 336(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 2808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 192(%rsp),%xmm11
  sha256msg1 %xmm13,%xmm11
  vmovdqa %xmm11,176(%rsp)
- vmovq 2816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,192(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm15,%xmm12
  vmovdqa %xmm12,752(%rsp)
- vmovq 2832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,240(%rsp),%xmm15,%xmm11
  vpaddd 368(%rsp),%xmm11,%xmm11
+ vmovq 2696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm15,%xmm11
- vmovq 2848(%rsp),%xmm0
+ vmovq 2744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 240(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,224(%rsp)
- vmovq 2864(%rsp),%xmm0
+ vmovq 2800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,240(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm12
- vmovq 2824(%rsp),%xmm0
+ vmovq 2760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,768(%rsp)
  vpalignr $4,96(%rsp),%xmm14,%xmm13
  vpaddd 400(%rsp),%xmm13,%xmm13
- vmovq 2840(%rsp),%xmm0
+ vmovq 2776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm14,%xmm13
  vmovdqa 96(%rsp),%xmm15
  sha256msg1 %xmm14,%xmm15
- vmovq 2856(%rsp),%xmm0
+ vmovq 2792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,272(%rsp)
  vmovdqa %xmm14,96(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm10,%xmm12
- vmovq 2872(%rsp),%xmm0
+ vmovq 2808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm12,784(%rsp)
  vpalignr $4,144(%rsp),%xmm10,%xmm15
  vpaddd 432(%rsp),%xmm15,%xmm15
- vmovq 2880(%rsp),%xmm0
+ vmovq 2816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm10,%xmm15
  vmovdqa 144(%rsp),%xmm14
  sha256msg1 %xmm10,%xmm14
- vmovq 2896(%rsp),%xmm0
+ vmovq 2832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm14,304(%rsp)
  vmovdqa %xmm10,144(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm9,%xmm12
- vmovq 2912(%rsp),%xmm0
+ vmovq 2848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,800(%rsp)
+ vmovq 2864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,192(%rsp),%xmm9,%xmm14
  vpaddd 464(%rsp),%xmm14,%xmm14
- vmovq 2928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm9,%xmm14
+ vmovq 2840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 192(%rsp),%xmm10
- vmovq 2888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,336(%rsp)
- vmovdqa %xmm9,192(%rsp)
- vmovq 2904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+176(%rip),%xmm11,%xmm12
- vmovdqa %xmm12,816(%rsp)
- vpalignr $4,240(%rsp),%xmm11,%xmm10
- vmovq 2920(%rsp),%xmm0
+ vmovq 2856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm9,192(%rsp)
+ vpaddd .Lround_constants+176(%rip),%xmm11,%xmm12
+ vmovq 2872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm12,816(%rsp)
+ vmovq 2912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,240(%rsp),%xmm11,%xmm10
  vpaddd 496(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
+ vmovq 2928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 240(%rsp),%xmm9
- vmovq 2936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm9
  vmovdqa %xmm9,368(%rsp)
+ vmovq 2888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,240(%rsp)
- vmovq 2944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm12
  vmovdqa %xmm12,832(%rsp)
+ vmovq 2904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,96(%rsp),%xmm13,%xmm9
- vmovq 2960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 80(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
  vmovdqa 96(%rsp),%xmm11
- vmovq 2976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm11
  vmovdqa %xmm11,400(%rsp)
+ vmovq 2936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 2992(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,96(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm15,%xmm12
  vmovdqa %xmm12,848(%rsp)
- vmovq 2952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,144(%rsp),%xmm15,%xmm11
+ vmovq 3000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 128(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm15,%xmm11
- vmovq 2968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 144(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,432(%rsp)
- vmovq 2984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,144(%rsp)
+ vmovq 3008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+192(%rip),%xmm14,%xmm12
  vmovdqa %xmm12,864(%rsp)
- vmovq 3000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,192(%rsp),%xmm14,%xmm13
  vpaddd 176(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 3008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 192(%rsp),%xmm15
- sha256msg1 %xmm14,%xmm15
- vmovdqa %xmm15,464(%rsp)
  vmovq 3024(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg1 %xmm14,%xmm15
+ vmovdqa %xmm15,464(%rsp)
  vmovdqa %xmm14,192(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm12
  vmovq 3040(%rsp),%xmm0
@@ -611,89 +611,89 @@ fastpath_shani_batch80_loop:
  vpaddd 272(%rsp),%xmm14,%xmm14
  vmovq 3048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- sha256msg2 %xmm9,%xmm14
- vmovdqa %xmm9,96(%rsp)
- vpaddd .Lround_constants+208(%rip),%xmm11,%xmm10
  vmovq 3064(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa %xmm10,912(%rsp)
- vpalignr $4,144(%rsp),%xmm11,%xmm12
- vpaddd 304(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm9,%xmm14
+ vmovdqa %xmm9,96(%rsp)
  vmovq 3072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd .Lround_constants+208(%rip),%xmm11,%xmm10
+ vmovdqa %xmm10,912(%rsp)
+ vpalignr $4,144(%rsp),%xmm11,%xmm12
+ vmovq 3088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd 304(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm11,%xmm12
  vmovdqa %xmm11,144(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm13,%xmm9
- vmovq 3088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,928(%rsp)
- vpalignr $4,192(%rsp),%xmm13,%xmm10
  vmovq 3104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,192(%rsp),%xmm13,%xmm10
  vpaddd 336(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm13,%xmm10
- vmovdqa %xmm13,192(%rsp)
  vmovq 3120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 3080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256msg2 %xmm13,%xmm10
+ vmovdqa %xmm13,192(%rsp)
+ vmovq 3096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,944(%rsp)
  vpalignr $4,240(%rsp),%xmm15,%xmm9
- vmovq 3080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 368(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm15,%xmm9
- vmovdqa %xmm15,240(%rsp)
- vmovq 3096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+224(%rip),%xmm14,%xmm13
- vmovdqa %xmm13,960(%rsp)
- vpalignr $4,96(%rsp),%xmm14,%xmm11
  vmovq 3112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd 368(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm15,%xmm9
+ vmovq 3128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm15,240(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
+ vmovdqa %xmm1,3136(%rsp)
+ vpaddd .Lround_constants+224(%rip),%xmm14,%xmm13
+ vmovdqa %xmm13,960(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
+ vmovdqa %xmm2,3152(%rsp)
+ vpalignr $4,96(%rsp),%xmm14,%xmm11
  vpaddd 400(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
  vmovdqa %xmm14,96(%rsp)
- vmovq 3128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
+ vmovdqa %xmm3,3168(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,976(%rsp)
  vpalignr $4,144(%rsp),%xmm12,%xmm13
- vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
- vmovdqa %xmm1,3136(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
+ vmovdqa %xmm4,3184(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
+ vmovdqa %xmm5,3200(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
+ vmovdqa %xmm6,3216(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
+ vmovdqa %xmm7,3232(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
+ vmovdqa %xmm8,3248(%rsp)
  vpaddd 432(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm12,%xmm13
- vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
- vmovdqa %xmm2,3152(%rsp)
  vmovdqa %xmm12,144(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm14
  vmovdqa %xmm14,992(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
- vmovdqa %xmm3,3168(%rsp)
  vpalignr $4,192(%rsp),%xmm10,%xmm15
  vpaddd 464(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
- vmovdqa %xmm4,3184(%rsp)
  vmovdqa %xmm10,192(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,1008(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
- vmovdqa %xmm5,3200(%rsp)
  vpalignr $4,240(%rsp),%xmm9,%xmm14
  vpaddd 496(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
- vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
- vmovdqa %xmm6,3216(%rsp)
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm10
  vmovdqa %xmm10,1024(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
- vmovdqa %xmm7,3232(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm13,%xmm12
  vmovdqa %xmm12,1040(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm15,%xmm9
- vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
- vmovdqa %xmm8,3248(%rsp)
  vmovdqa %xmm9,1056(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm10
  vmovdqa %xmm10,1072(%rsp)
@@ -702,35 +702,35 @@ fastpath_shani_batch80_loop:
  vmovdqa 1088(%rsp),%xmm10
  vshufps $0x11,1104(%rsp),%xmm10,%xmm9
  vshufps $0xbb,1104(%rsp),%xmm10,%xmm11
+ vpaddd .Lround_constants+0(%rip),%xmm11,%xmm12
  vmovq 16(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+0(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,1120(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm9,%xmm13
- vmovq 32(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,1136(%rsp)
  vmovdqa %xmm11,%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 48(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 .Lwords_12_to_15(%rip),%xmm14
+ vmovq 32(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
  vmovdqa %xmm9,272(%rsp)
- vmovq 8(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 1152(%rsp),%xmm10
  vshufps $0x11,1168(%rsp),%xmm10,%xmm15
  vshufps $0xbb,1168(%rsp),%xmm10,%xmm12
- vmovq 24(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 48(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm13
  vmovdqa %xmm13,1184(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm15,%xmm11
- vmovq 40(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,1200(%rsp)
  vmovdqa %xmm12,%xmm9
+ vmovq 8(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 24(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 40(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm15,%xmm9
  sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  vmovq 56(%rsp),%xmm0
@@ -839,459 +839,459 @@ fastpath_shani_batch80_loop:
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+80(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1408(%rsp)
+ vmovq .Lheader_padding+40(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lheader_padding+40(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,96(%rsp),%xmm11,%xmm13
  vpaddd .Lwords_8_to_11(%rip),%xmm13,%xmm13
  vmovq .Lheader_padding+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lheader_padding+40(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 64(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm11,%xmm13
  vmovdqa 96(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq .Lheader_padding+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,272(%rsp)
  vmovdqa %xmm11,96(%rsp)
+ vmovq 160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 72(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm15
- vmovq .Lheader_padding+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,1424(%rsp)
+ vmovq 120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm12,%xmm10
  vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
- vmovq .Lheader_padding+40(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm12,%xmm10
  vmovdqa 144(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
- vmovq 64(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,304(%rsp)
  vmovdqa %xmm12,144(%rsp)
+ vmovq 168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm15
- vmovq 112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,1440(%rsp)
  vpalignr $4,192(%rsp),%xmm14,%xmm11
  vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
- vmovq 160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 192(%rsp),%xmm12
+ vmovq 216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,336(%rsp)
- vmovq 208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm14,192(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1456(%rsp)
- vmovq 72(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,240(%rsp),%xmm9,%xmm12
  vpaddd .Lwords_8_to_11(%rip),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 240(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,368(%rsp)
- vmovq 168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1472(%rsp)
- vmovq 216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,96(%rsp),%xmm13,%xmm14
  vpaddd 80(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
- vmovq 256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 96(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,400(%rsp)
  vmovdqa %xmm13,96(%rsp)
- vmovq 288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1488(%rsp)
  vpalignr $4,144(%rsp),%xmm10,%xmm9
- vmovq 320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 128(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
+ vmovq 328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 144(%rsp),%xmm13
- vmovq 352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,432(%rsp)
+ vmovq 360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,144(%rsp)
- vmovq 264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+96(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1504(%rsp)
  vpalignr $4,192(%rsp),%xmm11,%xmm13
- vmovq 296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 176(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
  vmovdqa 192(%rsp),%xmm10
- vmovq 328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,464(%rsp)
  vmovdqa %xmm11,192(%rsp)
- vmovq 360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm15
+ vmovq 416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,1520(%rsp)
  vpalignr $4,240(%rsp),%xmm12,%xmm10
  vpaddd 224(%rsp),%xmm10,%xmm10
- vmovq 384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm12,%xmm10
  vmovdqa 240(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
- vmovq 416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,496(%rsp)
  vmovdqa %xmm12,240(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm14,%xmm15
- vmovq 448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm15,1536(%rsp)
  vpalignr $4,96(%rsp),%xmm14,%xmm11
  vpaddd 272(%rsp),%xmm11,%xmm11
- vmovq 480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm14,%xmm11
  vmovdqa 96(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,80(%rsp)
  vmovdqa %xmm14,96(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm15
- vmovq 424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1552(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm12
  vpaddd 304(%rsp),%xmm12,%xmm12
- vmovq 456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm9,%xmm12
  vmovdqa 144(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,128(%rsp)
- vmovq 488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,144(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1568(%rsp)
- vmovq 512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,192(%rsp),%xmm13,%xmm14
  vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
- vmovq 528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 192(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,176(%rsp)
- vmovq 544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,192(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1584(%rsp)
- vmovq 560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,240(%rsp),%xmm10,%xmm9
  vpaddd 368(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
- vmovq 520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 240(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,224(%rsp)
- vmovq 536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,240(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1600(%rsp)
  vpalignr $4,96(%rsp),%xmm11,%xmm13
- vmovq 552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 400(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
  vmovdqa 96(%rsp),%xmm10
- vmovq 568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,272(%rsp)
+ vmovq 560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,96(%rsp)
- vmovq 576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1616(%rsp)
  vpalignr $4,144(%rsp),%xmm12,%xmm10
- vmovq 592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 432(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 144(%rsp),%xmm11
- vmovq 608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm12,%xmm11
+ vmovq 520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm11,304(%rsp)
+ vmovq 552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm12,144(%rsp)
- vmovq 624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm15
+ vmovq 576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,1632(%rsp)
  vpalignr $4,192(%rsp),%xmm14,%xmm11
  vpaddd 464(%rsp),%xmm11,%xmm11
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm14,%xmm11
  vmovdqa 192(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,336(%rsp)
  vmovdqa %xmm14,192(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm9,%xmm15
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1648(%rsp)
  vpalignr $4,240(%rsp),%xmm9,%xmm12
  vpaddd 496(%rsp),%xmm12,%xmm12
- vmovq 632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm9,%xmm12
  vmovdqa 240(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,368(%rsp)
+ vmovq 600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm15
- vmovq 656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,1664(%rsp)
  vpalignr $4,96(%rsp),%xmm13,%xmm14
  vpaddd 80(%rsp),%xmm14,%xmm14
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm13,%xmm14
  vmovdqa 96(%rsp),%xmm9
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,400(%rsp)
- vmovq 688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,96(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm15
+ vmovq 632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,1680(%rsp)
- vmovq 648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,144(%rsp),%xmm10,%xmm9
  vpaddd 128(%rsp),%xmm9,%xmm9
+ vmovq 648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm10,%xmm9
- vmovq 664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 144(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
+ vmovq 664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,432(%rsp)
- vmovq 680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,144(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm11,%xmm15
+ vmovq 680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,1696(%rsp)
- vmovq 696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,192(%rsp),%xmm11,%xmm13
  vpaddd 176(%rsp),%xmm13,%xmm13
+ vmovq 696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm11,%xmm13
- vmovq 704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 192(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
+ vmovq 704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,464(%rsp)
- vmovq 720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,192(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1712(%rsp)
+ vmovq 720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,240(%rsp),%xmm12,%xmm10
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 224(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
+ vmovq 736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 240(%rsp),%xmm11
- vmovq 752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,496(%rsp)
+ vmovq 752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,240(%rsp)
- vmovq 712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+160(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1728(%rsp)
  vpalignr $4,96(%rsp),%xmm14,%xmm11
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 272(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
  vmovdqa 96(%rsp),%xmm12
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,80(%rsp)
  vmovdqa %xmm14,96(%rsp)
- vmovq 760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1744(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm12
- vmovq 768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 304(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa 144(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,128(%rsp)
  vmovdqa %xmm9,144(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm13,%xmm15
- vmovq 800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,1760(%rsp)
  vpalignr $4,192(%rsp),%xmm13,%xmm14
  vpaddd 336(%rsp),%xmm14,%xmm14
- vmovq 816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm13,%xmm14
  vmovdqa 192(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
- vmovq 776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm9,176(%rsp)
  vmovdqa %xmm13,192(%rsp)
+ vmovq 816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm15
- vmovq 792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm15,1776(%rsp)
  vpalignr $4,240(%rsp),%xmm10,%xmm9
  vpaddd 368(%rsp),%xmm9,%xmm9
- vmovq 808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm10,%xmm9
  vmovdqa 240(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,224(%rsp)
+ vmovq 776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm10,240(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1792(%rsp)
- vmovq 832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,96(%rsp),%xmm11,%xmm13
  vpaddd 400(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
- vmovq 848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 96(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,272(%rsp)
- vmovq 864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,96(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1808(%rsp)
- vmovq 880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,144(%rsp),%xmm12,%xmm10
  vpaddd 432(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 144(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,304(%rsp)
- vmovq 856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,144(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1824(%rsp)
  vpalignr $4,192(%rsp),%xmm14,%xmm11
- vmovq 872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 464(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
  vmovdqa 192(%rsp),%xmm12
- vmovq 888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,336(%rsp)
  vmovdqa %xmm14,192(%rsp)
- vmovq 896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+176(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1840(%rsp)
  vpalignr $4,240(%rsp),%xmm9,%xmm12
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 496(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa 240(%rsp),%xmm14
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,368(%rsp)
+ vmovq 888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm9,240(%rsp)
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1856(%rsp)
  vpalignr $4,96(%rsp),%xmm13,%xmm14
- vmovq 904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 80(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa 96(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
- vmovq 920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,400(%rsp)
  vmovdqa %xmm13,96(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm15
- vmovq 936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1872(%rsp)
  vpalignr $4,144(%rsp),%xmm10,%xmm9
  vpaddd 128(%rsp),%xmm9,%xmm9
- vmovq 952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm10,%xmm9
  vmovdqa 144(%rsp),%xmm13
+ vmovq 920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm10,%xmm13
- vmovq 960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,432(%rsp)
  vmovdqa %xmm10,144(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm11,%xmm15
- vmovq 976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,1888(%rsp)
  vpalignr $4,192(%rsp),%xmm11,%xmm13
  vpaddd 176(%rsp),%xmm13,%xmm13
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm11,%xmm13
  vmovdqa 192(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,464(%rsp)
  vmovdqa %xmm11,192(%rsp)
+ vmovq 976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+192(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1904(%rsp)
  vmovq 968(%rsp),%xmm0
@@ -1306,93 +1306,93 @@ fastpath_shani_batch80_loop:
  vmovdqa %xmm11,496(%rsp)
  vmovq 1000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,240(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1920(%rsp)
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,96(%rsp),%xmm14,%xmm11
  vpaddd 272(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
- vmovq 1024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,96(%rsp)
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm12
  vmovdqa %xmm12,1936(%rsp)
- vmovq 1040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,144(%rsp),%xmm9,%xmm15
  vpaddd 304(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm9,%xmm15
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm9,144(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm13,%xmm14
  vmovdqa %xmm14,1952(%rsp)
  vpalignr $4,192(%rsp),%xmm13,%xmm12
- vmovq 1072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
  vmovdqa %xmm13,192(%rsp)
- vmovq 1032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 3136(%rsp),%xmm1,%xmm1
+ vmovdqa %xmm1,1088(%rsp)
+ vpaddd 3152(%rsp),%xmm2,%xmm2
+ vmovdqa %xmm2,1104(%rsp)
+ vpaddd 3168(%rsp),%xmm3,%xmm3
+ vmovdqa %xmm3,1152(%rsp)
+ vpaddd 3184(%rsp),%xmm4,%xmm4
+ vmovdqa %xmm4,1168(%rsp)
+ vpaddd 3200(%rsp),%xmm5,%xmm5
+ vmovdqa %xmm5,1216(%rsp)
+ vpaddd 3216(%rsp),%xmm6,%xmm6
+ vmovdqa %xmm6,1232(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm10,%xmm9
  vmovdqa %xmm9,1968(%rsp)
  vpalignr $4,240(%rsp),%xmm10,%xmm14
- vmovq 1048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 368(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm10,%xmm14
  vmovdqa %xmm10,240(%rsp)
- vmovq 1064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm13
  vmovdqa %xmm13,1984(%rsp)
+ vpaddd 3232(%rsp),%xmm7,%xmm7
+ vmovdqa %xmm7,1280(%rsp)
  vpalignr $4,96(%rsp),%xmm11,%xmm9
- vmovq 1080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 400(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm11,%xmm9
  vmovdqa %xmm11,96(%rsp)
- vpaddd 3136(%rsp),%xmm1,%xmm1
- vmovdqa %xmm1,1088(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm10
+ vpaddd 3248(%rsp),%xmm8,%xmm8
+ vmovdqa %xmm8,1296(%rsp)
  vmovdqa %xmm10,2000(%rsp)
  vpalignr $4,144(%rsp),%xmm15,%xmm13
- vpaddd 3152(%rsp),%xmm2,%xmm2
- vmovdqa %xmm2,1104(%rsp)
  vpaddd 432(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm15,%xmm13
  vmovdqa %xmm15,144(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm12,%xmm11
- vpaddd 3168(%rsp),%xmm3,%xmm3
- vmovdqa %xmm3,1152(%rsp)
  vmovdqa %xmm11,2016(%rsp)
  vpalignr $4,192(%rsp),%xmm12,%xmm10
  vpaddd 464(%rsp),%xmm10,%xmm10
- vpaddd 3184(%rsp),%xmm4,%xmm4
- vmovdqa %xmm4,1168(%rsp)
  sha256msg2 %xmm12,%xmm10
  vmovdqa %xmm12,192(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm14,%xmm15
- vpaddd 3200(%rsp),%xmm5,%xmm5
- vmovdqa %xmm5,1216(%rsp)
  vmovdqa %xmm15,2032(%rsp)
  vpalignr $4,240(%rsp),%xmm14,%xmm11
  vpaddd 496(%rsp),%xmm11,%xmm11
- vpaddd 3216(%rsp),%xmm6,%xmm6
- vmovdqa %xmm6,1232(%rsp)
  sha256msg2 %xmm14,%xmm11
  vmovdqa %xmm14,240(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
- vpaddd 3232(%rsp),%xmm7,%xmm7
- vmovdqa %xmm7,1280(%rsp)
  vmovdqa %xmm12,2048(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,2064(%rsp)
- vpaddd 3248(%rsp),%xmm8,%xmm8
- vmovdqa %xmm8,1296(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm10,%xmm14
  vmovdqa %xmm14,2080(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm12
@@ -1402,673 +1402,673 @@ fastpath_shani_batch80_loop:
  vmovdqu 0(%r8),%xmm9
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+0(%rip),%xmm9,%xmm10
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
  vmovdqa %xmm10,2112(%rsp)
  vmovdqu 16(%r8),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,2128(%rsp)
  sha256msg1 %xmm11,%xmm9
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
  vmovdqa %xmm9,80(%rsp)
  vmovdqu 32(%r8),%xmm13
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
  vpaddd .Lround_constants+32(%rip),%xmm13,%xmm14
- vmovq 1120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,2144(%rsp)
  sha256msg1 %xmm13,%xmm11
  vmovdqa %xmm11,272(%rsp)
- vmovq 1184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqu 48(%r8),%xmm15
  vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vpaddd .Lround_constants+48(%rip),%xmm15,%xmm10
- vmovq 1248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
  vmovdqa %xmm10,2160(%rsp)
  vmovdqa %xmm13,96(%rsp)
  vmovdqu 80(%r8),%xmm12
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
- vmovq 1312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm9
  vmovdqa %xmm9,2176(%rsp)
  vmovdqu 96(%r8),%xmm14
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+16(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,2192(%rsp)
- vmovq 1192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,128(%rsp)
  vmovdqu 112(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+32(%rip),%xmm10,%xmm13
  vmovdqa %xmm13,2208(%rsp)
  sha256msg1 %xmm10,%xmm14
- vmovq 1320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,304(%rsp)
  vmovdqu 128(%r8),%xmm9
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+48(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2224(%rsp)
  vmovdqa %xmm10,144(%rsp)
  vmovdqu 160(%r8),%xmm12
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm13
  vmovdqa %xmm13,2240(%rsp)
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqu 176(%r8),%xmm14
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
+ vmovq 1184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+16(%rip),%xmm14,%xmm11
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,2256(%rsp)
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,176(%rsp)
  vmovdqu 192(%r8),%xmm10
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
  vpaddd .Lround_constants+32(%rip),%xmm10,%xmm13
  vmovdqa %xmm13,2272(%rsp)
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,336(%rsp)
  vmovdqu 208(%r8),%xmm11
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+48(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,2288(%rsp)
  vmovdqa %xmm10,192(%rsp)
- vmovq 1336(%rsp),%xmm0
+ vmovq 1320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqu 240(%r8),%xmm13
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+0(%rip),%xmm13,%xmm14
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 1136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,2304(%rsp)
  vmovdqu 256(%r8),%xmm12
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 1200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+16(%rip),%xmm12,%xmm10
  vmovdqa %xmm10,2320(%rsp)
  sha256msg1 %xmm12,%xmm13
- vmovdqa %xmm13,224(%rsp)
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 1264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa %xmm13,224(%rsp)
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqu 272(%r8),%xmm14
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+32(%rip),%xmm14,%xmm10
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,2336(%rsp)
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,368(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 1144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqu 288(%r8),%xmm13
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+48(%rip),%xmm13,%xmm10
  vmovdqa %xmm10,2352(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 1208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm14,240(%rsp)
  vpalignr $4,96(%rsp),%xmm15,%xmm12
  vpaddd 80(%rsp),%xmm12,%xmm12
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 1272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm15,%xmm12
  vmovdqa 96(%rsp),%xmm10
  sha256msg1 %xmm15,%xmm10
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 1336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,400(%rsp)
  vmovdqa %xmm15,96(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm14
  vpaddd 128(%rsp),%xmm14,%xmm14
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm9,%xmm14
  vmovdqa 144(%rsp),%xmm10
- sha256msg1 %xmm9,%xmm10
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,432(%rsp)
  vmovdqa %xmm9,144(%rsp)
- vpalignr $4,192(%rsp),%xmm11,%xmm15
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,192(%rsp),%xmm11,%xmm15
  vpaddd 176(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm11,%xmm15
  vmovdqa 192(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,464(%rsp)
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,192(%rsp)
  vpalignr $4,240(%rsp),%xmm13,%xmm9
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 224(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
  vmovdqa 240(%rsp),%xmm10
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,496(%rsp)
  vmovdqa %xmm13,240(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm12,%xmm11
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,2368(%rsp)
  vpalignr $4,96(%rsp),%xmm12,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm12,%xmm10
  vmovdqa 96(%rsp),%xmm13
  sha256msg1 %xmm12,%xmm13
- vmovq 1344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,80(%rsp)
  vmovdqa %xmm12,96(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,2384(%rsp)
- vmovq 1360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,144(%rsp),%xmm14,%xmm13
  vpaddd 304(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 1376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 144(%rsp),%xmm12
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,128(%rsp)
- vmovq 1392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm14,144(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,2400(%rsp)
- vmovq 1352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,192(%rsp),%xmm15,%xmm12
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa 192(%rsp),%xmm14
- vmovq 1368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,176(%rsp)
  vmovdqa %xmm15,192(%rsp)
- vmovq 1384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2416(%rsp)
  vpalignr $4,240(%rsp),%xmm9,%xmm14
- vmovq 1400(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 368(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
  vmovdqa 240(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
- vmovq 1408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,224(%rsp)
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm10,%xmm11
- vmovq 1424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,2432(%rsp)
  vpalignr $4,96(%rsp),%xmm10,%xmm15
  vpaddd 400(%rsp),%xmm15,%xmm15
- vmovq 1440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm10,%xmm15
  vmovdqa 96(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,272(%rsp)
- vmovq 1456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,96(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2448(%rsp)
- vmovq 1416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,144(%rsp),%xmm13,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 144(%rsp),%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,304(%rsp)
  vmovdqa %xmm13,144(%rsp)
- vmovq 1448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,2464(%rsp)
  vpalignr $4,192(%rsp),%xmm12,%xmm10
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 464(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 192(%rsp),%xmm13
- vmovq 1472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,336(%rsp)
  vmovdqa %xmm12,192(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm11
- vmovq 1488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,2480(%rsp)
  vpalignr $4,240(%rsp),%xmm14,%xmm13
  vpaddd 496(%rsp),%xmm13,%xmm13
- vmovq 1504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm14,%xmm13
  vmovdqa 240(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm12,368(%rsp)
  vmovdqa %xmm14,240(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,2496(%rsp)
- vmovq 1480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1400(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,96(%rsp),%xmm15,%xmm12
  vpaddd 80(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
- vmovq 1496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 96(%rsp),%xmm14
  sha256msg1 %xmm15,%xmm14
+ vmovq 1408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,400(%rsp)
- vmovq 1512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,96(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2512(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm14
- vmovq 1528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 128(%rsp),%xmm14,%xmm14
+ vmovq 1424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm9,%xmm14
  vmovdqa 144(%rsp),%xmm15
- vmovq 1536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,432(%rsp)
  vmovdqa %xmm9,144(%rsp)
- vmovq 1552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,2528(%rsp)
+ vmovq 1440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,192(%rsp),%xmm10,%xmm15
  vpaddd 176(%rsp),%xmm15,%xmm15
- vmovq 1568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm10,%xmm15
  vmovdqa 192(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
- vmovq 1584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm9,464(%rsp)
  vmovdqa %xmm10,192(%rsp)
+ vmovq 1432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm11
- vmovq 1544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,2544(%rsp)
  vpalignr $4,240(%rsp),%xmm13,%xmm9
  vpaddd 224(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 240(%rsp),%xmm10
+ vmovq 1448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,496(%rsp)
- vmovq 1576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,240(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,2560(%rsp)
- vmovq 1592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,96(%rsp),%xmm12,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm12,%xmm10
  vmovdqa 96(%rsp),%xmm13
- vmovq 1600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,80(%rsp)
  vmovdqa %xmm12,96(%rsp)
- vmovq 1616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+112(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,2576(%rsp)
  vpalignr $4,144(%rsp),%xmm14,%xmm13
- vmovq 1632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 304(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
+ vmovq 1568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 144(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,128(%rsp)
  vmovdqa %xmm14,144(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm15,%xmm11
- vmovq 1608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,2592(%rsp)
  vpalignr $4,192(%rsp),%xmm15,%xmm12
  vpaddd 336(%rsp),%xmm12,%xmm12
- vmovq 1624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm15,%xmm12
  vmovdqa 192(%rsp),%xmm14
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,176(%rsp)
- vmovq 1640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,192(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2608(%rsp)
- vmovq 1656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,240(%rsp),%xmm9,%xmm14
  vpaddd 368(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
- vmovq 1664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 240(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,224(%rsp)
- vmovq 1680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm10,%xmm11
+ vmovq 1680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,2624(%rsp)
  vpalignr $4,96(%rsp),%xmm10,%xmm15
- vmovq 1696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 400(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 96(%rsp),%xmm9
- vmovq 1712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,272(%rsp)
  vmovdqa %xmm10,96(%rsp)
- vmovq 1672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+128(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2640(%rsp)
  vpalignr $4,144(%rsp),%xmm13,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
- vmovq 1688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm13,%xmm9
  vmovdqa 144(%rsp),%xmm10
  sha256msg1 %xmm13,%xmm10
- vmovq 1704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,304(%rsp)
  vmovdqa %xmm13,144(%rsp)
+ vmovq 1672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm11
- vmovq 1720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,2656(%rsp)
  vpalignr $4,192(%rsp),%xmm12,%xmm10
  vpaddd 464(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 1728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 192(%rsp),%xmm13
  sha256msg1 %xmm12,%xmm13
+ vmovq 1688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,336(%rsp)
- vmovq 1744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,192(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,2672(%rsp)
- vmovq 1760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,240(%rsp),%xmm14,%xmm13
  vpaddd 496(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
+ vmovq 1704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 240(%rsp),%xmm12
- vmovq 1776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,368(%rsp)
  vmovdqa %xmm14,240(%rsp)
- vmovq 1736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,2688(%rsp)
  vpalignr $4,96(%rsp),%xmm15,%xmm12
- vmovq 1752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 80(%rsp),%xmm12,%xmm12
+ vmovq 1728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm15,%xmm12
  vmovdqa 96(%rsp),%xmm14
  sha256msg1 %xmm15,%xmm14
- vmovq 1768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,400(%rsp)
  vmovdqa %xmm15,96(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm9,%xmm11
- vmovq 1784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,2704(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm14
+ vmovq 1744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 128(%rsp),%xmm14,%xmm14
- vmovq 1792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm9,%xmm14
  vmovdqa 144(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,432(%rsp)
- vmovq 1808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,144(%rsp)
+ vmovq 1760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,2720(%rsp)
- vmovq 1824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,192(%rsp),%xmm10,%xmm15
  vpaddd 176(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 1840(%rsp),%xmm0
+ vmovq 1776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 192(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,464(%rsp)
  vmovdqa %xmm10,192(%rsp)
- vmovq 1800(%rsp),%xmm0
+ vmovq 1736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2736(%rsp)
  vpalignr $4,240(%rsp),%xmm13,%xmm9
- vmovq 1816(%rsp),%xmm0
+ vmovq 1752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 224(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovdqa 240(%rsp),%xmm10
- vmovq 1832(%rsp),%xmm0
+ vmovq 1768(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa 240(%rsp),%xmm10
+ vmovq 1784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,496(%rsp)
  vmovdqa %xmm13,240(%rsp)
- vpaddd .Lround_constants+160(%rip),%xmm12,%xmm11
+ vmovq 1792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 1848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Lround_constants+160(%rip),%xmm12,%xmm11
+ vmovq 1856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,2752(%rsp)
  vpalignr $4,96(%rsp),%xmm12,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
- vmovq 1856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm12,%xmm10
  vmovdqa 96(%rsp),%xmm13
  sha256msg1 %xmm12,%xmm13
- vmovq 1872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm13,80(%rsp)
  vmovdqa %xmm12,96(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,2768(%rsp)
- vmovq 1888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm14,%xmm13
  vpaddd 304(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm14,%xmm13
- vmovq 1904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 144(%rsp),%xmm12
+ vmovq 1896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,128(%rsp)
- vmovq 1864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm14,144(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,2784(%rsp)
  vpalignr $4,192(%rsp),%xmm15,%xmm12
- vmovq 1880(%rsp),%xmm0
+ vmovq 1912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1944(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa 192(%rsp),%xmm14
- vmovq 1896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,176(%rsp)
  vmovdqa %xmm15,192(%rsp)
- vmovq 1912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2800(%rsp)
  vpalignr $4,240(%rsp),%xmm9,%xmm14
  vpaddd 368(%rsp),%xmm14,%xmm14
- vmovq 1920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm9,%xmm14
  vmovdqa 240(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
- vmovq 1936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,224(%rsp)
  vmovdqa %xmm9,240(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm10,%xmm11
- vmovq 1952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm11,2816(%rsp)
  vpalignr $4,96(%rsp),%xmm10,%xmm15
  vpaddd 400(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 1968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 96(%rsp),%xmm9
+ vmovq 2024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,272(%rsp)
- vmovq 1928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm10,96(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,2832(%rsp)
- vmovq 1944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,144(%rsp),%xmm13,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 144(%rsp),%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,304(%rsp)
  vmovdqa %xmm13,144(%rsp)
- vmovq 1976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+176(%rip),%xmm12,%xmm11
+ vmovq 2040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,2848(%rsp)
  vpalignr $4,192(%rsp),%xmm12,%xmm10
- vmovq 1984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 464(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 192(%rsp),%xmm13
- vmovq 2000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm12,%xmm13
  vmovdqa %xmm13,336(%rsp)
  vmovdqa %xmm12,192(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm11
- vmovq 2016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,2864(%rsp)
  vpalignr $4,240(%rsp),%xmm14,%xmm13
  vpaddd 496(%rsp),%xmm13,%xmm13
- vmovq 2032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm14,%xmm13
  vmovdqa 240(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,368(%rsp)
  vmovdqa %xmm14,240(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm15,%xmm11
+ vmovq 2048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm11,2880(%rsp)
- vmovq 2008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,96(%rsp),%xmm15,%xmm12
  vpaddd 80(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
- vmovq 2024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 96(%rsp),%xmm14
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,400(%rsp)
- vmovq 2040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm15,96(%rsp)
+ vmovq 2064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+192(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,2896(%rsp)
  vpalignr $4,144(%rsp),%xmm9,%xmm14
- vmovq 2048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 128(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm9,%xmm14
  vmovdqa 144(%rsp),%xmm15
- vmovq 2064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,432(%rsp)
  vmovdqa %xmm9,144(%rsp)
- vmovq 2080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,2912(%rsp)
  vpalignr $4,192(%rsp),%xmm10,%xmm15
@@ -2089,32 +2089,32 @@ fastpath_shani_batch80_loop:
  vpalignr $4,240(%rsp),%xmm13,%xmm9
  vpaddd 224(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 2088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 240(%rsp),%xmm10
  sha256msg1 %xmm13,%xmm10
+ vmovq 2088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,496(%rsp)
- vmovq 2104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,240(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,2944(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
- vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
  vpalignr $4,96(%rsp),%xmm12,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
+ vmovq 2104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm12,%xmm10
  vmovdqa %xmm12,96(%rsp)
- vshufps $0xbb,%xmm2,%xmm1,%xmm0
- vshufps $0x11,%xmm2,%xmm1,%xmm1
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm13
  vmovdqa %xmm13,2960(%rsp)
  vpalignr $4,144(%rsp),%xmm14,%xmm11
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,0(%r9)
  vpaddd 304(%rsp),%xmm11,%xmm11
+ vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
+ vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
  sha256msg2 %xmm14,%xmm11
  vmovdqa %xmm14,144(%rsp)
+ vshufps $0xbb,%xmm2,%xmm1,%xmm0
+ vshufps $0x11,%xmm2,%xmm1,%xmm1
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,0(%r9)
  vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
  vmovdqu %xmm1,16(%r9)
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm12

@@ -39,19 +39,19 @@ fastpath_shani_xmm_batch80_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 .Lwords_8_to_11(%rip),%xmm10
  sha256msg2 .Lheader_12_to_15(%rip),%xmm10
- vmovdqu 224(%rax),%xmm11
  vmovq 1984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqu 224(%rax),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+0(%rip),%xmm11,%xmm26
- vmovdqa32 %xmm26,32(%rsp)
  vmovq 2048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa32 %xmm26,32(%rsp)
  sha256msg1 .Lwords_8_to_11(%rip),%xmm11
  sha256msg2 .Lheader_12_to_15(%rip),%xmm11
- vmovdqu 304(%rax),%xmm12
  vmovq 2112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqu 304(%rax),%xmm12
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm27
  vmovq 1928(%rsp),%xmm0
@@ -63,82 +63,82 @@ fastpath_shani_xmm_batch80_loop:
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm28
  vmovdqa32 %xmm28,64(%rsp)
- vpalignr $4,.Lheader_12_to_15(%rip),%xmm9,%xmm13
  vmovq 2056(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpalignr $4,.Lheader_12_to_15(%rip),%xmm9,%xmm13
+ vmovq 2000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lwords_8_to_11(%rip),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
  vmovdqa .Lheader_12_to_15(%rip),%xmm14
- vmovq 2120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,80(%rsp)
  vmovdqa32 %xmm9,%xmm29
- vmovq 1936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm30
  vmovdqa32 %xmm30,96(%rsp)
  vpalignr $4,.Lheader_12_to_15(%rip),%xmm10,%xmm15
- vmovq 2000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lwords_8_to_11(%rip),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa .Lheader_12_to_15(%rip),%xmm14
- vmovq 2064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm10,%xmm14
+ vmovq 2072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,112(%rsp)
- vmovq 2128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm10,%xmm31
  vpaddd .Lround_constants+64(%rip),%xmm11,%xmm24
  vmovdqa32 %xmm24,128(%rsp)
- vmovq 1944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,.Lheader_12_to_15(%rip),%xmm11,%xmm9
  vpaddd .Lwords_8_to_11(%rip),%xmm9,%xmm9
- sha256msg2 %xmm11,%xmm9
- vmovq 2008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa .Lheader_12_to_15(%rip),%xmm14
- sha256msg1 %xmm11,%xmm14
- vmovdqa %xmm14,144(%rsp)
- vmovq 2072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %xmm11,%xmm25
- vpaddd .Lround_constants+64(%rip),%xmm12,%xmm26
- vmovdqa32 %xmm26,160(%rsp)
  vmovq 2136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpalignr $4,.Lheader_12_to_15(%rip),%xmm12,%xmm10
- vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
+ sha256msg2 %xmm11,%xmm9
  vmovq 1952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa .Lheader_12_to_15(%rip),%xmm14
- sha256msg1 %xmm12,%xmm14
- vmovdqa %xmm14,176(%rsp)
+ sha256msg1 %xmm11,%xmm14
+ vmovdqa %xmm14,144(%rsp)
+ vmovdqa32 %xmm11,%xmm25
+ vpaddd .Lround_constants+64(%rip),%xmm12,%xmm26
  vmovq 2016(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %xmm26,160(%rsp)
+ vpalignr $4,.Lheader_12_to_15(%rip),%xmm12,%xmm10
+ vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
+ sha256msg2 %xmm12,%xmm10
+ vmovdqa .Lheader_12_to_15(%rip),%xmm14
+ vmovq 2080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256msg1 %xmm12,%xmm14
+ vmovdqa %xmm14,176(%rsp)
  vmovdqa32 %xmm12,%xmm27
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm28
  vmovdqa32 %xmm28,192(%rsp)
- vmovq 2080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm29,%xmm13,%xmm11
- sha256msg2 %xmm13,%xmm11
  vmovq 2144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256msg2 %xmm13,%xmm11
  vmovdqa32 %xmm29,%xmm14
  sha256msg1 %xmm13,%xmm14
- vmovdqa %xmm14,208(%rsp)
  vmovq 1960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa %xmm14,208(%rsp)
  vmovdqa32 %xmm13,%xmm29
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm30
- vmovdqa32 %xmm30,224(%rsp)
  vmovq 2024(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %xmm30,224(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm31,%xmm14
@@ -152,140 +152,140 @@ fastpath_shani_xmm_batch80_loop:
  vpaddd .Lround_constants+80(%rip),%xmm9,%xmm24
  vmovdqa32 %xmm24,256(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm13
+ sha256msg2 %xmm9,%xmm13
  vmovq 1968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg2 %xmm9,%xmm13
  vmovdqa32 %xmm25,%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 2032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm14,272(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 2096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+80(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,288(%rsp)
+ vmovq 2032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,%xmm27,%xmm10,%xmm15
- vmovq 2160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm10,%xmm15
  vmovdqa32 %xmm27,%xmm14
  sha256msg1 %xmm10,%xmm14
- vmovq 1976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm14,304(%rsp)
+ vmovq 2096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+96(%rip),%xmm11,%xmm28
- vmovq 2040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm28,320(%rsp)
  vpalignr $4,%xmm29,%xmm11,%xmm9
  vpaddd 80(%rsp),%xmm9,%xmm9
- vmovq 2104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm11,%xmm9
  vmovdqa32 %xmm29,%xmm14
  sha256msg1 %xmm11,%xmm14
- vmovq 2168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm14,336(%rsp)
  vmovdqa32 %xmm11,%xmm29
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm30
- vmovq 2176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm30,352(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm10
- vmovq 2192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 112(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa32 %xmm31,%xmm14
- vmovq 2208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm12,%xmm14
  vmovdqa %xmm14,368(%rsp)
  vmovdqa32 %xmm12,%xmm31
- vmovq 2224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm24
  vmovdqa32 %xmm24,384(%rsp)
  vpalignr $4,%xmm25,%xmm13,%xmm11
- vmovq 2184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 144(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm13,%xmm11
  vmovdqa32 %xmm25,%xmm14
- vmovq 2200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm13,%xmm14
  vmovdqa %xmm14,400(%rsp)
  vmovdqa32 %xmm13,%xmm25
- vmovq 2216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm26
  vmovdqa32 %xmm26,416(%rsp)
  vpalignr $4,%xmm27,%xmm15,%xmm12
- vmovq 2232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm27,%xmm14
- vmovq 2240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm15,%xmm14
+ vmovq 2216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm14,432(%rsp)
- vmovq 2256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm15,%xmm27
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm28
+ vmovq 2240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm28,448(%rsp)
- vmovq 2272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm29,%xmm9,%xmm13
  vpaddd 208(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
- vmovq 2288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm29,%xmm14
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,80(%rsp)
- vmovq 2248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm9,%xmm29
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm30
  vmovdqa32 %xmm30,464(%rsp)
- vmovq 2264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm31,%xmm10,%xmm15
  vpaddd 240(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 2280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm31,%xmm14
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,112(%rsp)
- vmovq 2296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm10,%xmm31
  vpaddd .Lround_constants+112(%rip),%xmm11,%xmm24
+ vmovq 2264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm24,480(%rsp)
  vmovq 2304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm24,480(%rsp)
  vpalignr $4,%xmm25,%xmm11,%xmm9
  vpaddd 272(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm11,%xmm9
  vmovq 2320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg2 %xmm11,%xmm9
  vmovdqa32 %xmm25,%xmm14
  sha256msg1 %xmm11,%xmm14
+ vmovdqa %xmm14,144(%rsp)
  vmovq 2336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm14,144(%rsp)
  vmovdqa32 %xmm11,%xmm25
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm26
+ vmovdqa32 %xmm26,496(%rsp)
  vmovq 2352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm26,496(%rsp)
  vpalignr $4,%xmm27,%xmm12,%xmm10
  vpaddd 304(%rsp),%xmm10,%xmm10
  vmovq 2312(%rsp),%xmm0
@@ -298,165 +298,165 @@ fastpath_shani_xmm_batch80_loop:
  vmovdqa %xmm14,176(%rsp)
  vmovdqa32 %xmm12,%xmm27
  vpaddd .Lround_constants+128(%rip),%xmm13,%xmm28
- vmovq 2344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm28,512(%rsp)
  vpalignr $4,%xmm29,%xmm13,%xmm11
- vmovq 2360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 336(%rsp),%xmm11,%xmm11
+ vmovq 2344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm13,%xmm11
  vmovdqa32 %xmm29,%xmm14
- vmovq 2368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm13,%xmm14
  vmovdqa %xmm14,208(%rsp)
  vmovdqa32 %xmm13,%xmm29
- vmovq 2384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+128(%rip),%xmm15,%xmm30
+ vmovq 2360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm30,528(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm12
- vmovq 2400(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 368(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm31,%xmm14
- vmovq 2416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,240(%rsp)
  vmovdqa32 %xmm15,%xmm31
- vmovq 2376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+128(%rip),%xmm9,%xmm24
  vmovdqa32 %xmm24,544(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm13
- vmovq 2392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2400(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 400(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
  vmovdqa32 %xmm25,%xmm14
- vmovq 2408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,272(%rsp)
- vmovq 2424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+128(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,560(%rsp)
- vmovq 2432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm27,%xmm10,%xmm15
  vpaddd 432(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq 2448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm27,%xmm14
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,304(%rsp)
- vmovq 2464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+144(%rip),%xmm11,%xmm28
  vmovdqa32 %xmm28,576(%rsp)
- vmovq 2480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,%xmm29,%xmm11,%xmm9
  vpaddd 80(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm11,%xmm9
- vmovq 2440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm29,%xmm14
  sha256msg1 %xmm11,%xmm14
  vmovdqa %xmm14,336(%rsp)
- vmovq 2456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm11,%xmm29
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm30
- vmovq 2472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm30,592(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm10
  vpaddd 112(%rsp),%xmm10,%xmm10
- vmovq 2488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm12,%xmm10
  vmovdqa32 %xmm31,%xmm14
  sha256msg1 %xmm12,%xmm14
- vmovq 2496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm14,368(%rsp)
  vmovdqa32 %xmm12,%xmm31
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm24
- vmovq 2512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm24,608(%rsp)
  vpalignr $4,%xmm25,%xmm13,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
- vmovq 2528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm13,%xmm11
  vmovdqa32 %xmm25,%xmm14
  sha256msg1 %xmm13,%xmm14
- vmovq 2544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,400(%rsp)
  vmovdqa32 %xmm13,%xmm25
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm26
- vmovq 2504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm26,624(%rsp)
  vpalignr $4,%xmm27,%xmm15,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
- vmovq 2520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm27,%xmm14
- vmovq 2536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm15,%xmm14
  vmovdqa %xmm14,432(%rsp)
  vmovdqa32 %xmm15,%xmm27
- vmovq 2552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm28
  vmovdqa32 %xmm28,640(%rsp)
  vpalignr $4,%xmm29,%xmm9,%xmm13
- vmovq 2560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 208(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
  vmovdqa32 %xmm29,%xmm14
- vmovq 2576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,80(%rsp)
  vmovdqa32 %xmm9,%xmm29
- vmovq 2592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm30
  vmovdqa32 %xmm30,656(%rsp)
  vpalignr $4,%xmm31,%xmm10,%xmm15
- vmovq 2608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 240(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa32 %xmm31,%xmm14
- vmovq 2568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,112(%rsp)
- vmovq 2584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm10,%xmm31
  vpaddd .Lround_constants+160(%rip),%xmm11,%xmm24
  vmovdqa32 %xmm24,672(%rsp)
- vmovq 2600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,%xmm25,%xmm11,%xmm9
  vpaddd 272(%rsp),%xmm9,%xmm9
+ vmovq 2568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm11,%xmm9
  vmovq 2616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
@@ -467,233 +467,233 @@ fastpath_shani_xmm_batch80_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm11,%xmm25
  vpaddd .Lround_constants+160(%rip),%xmm12,%xmm26
- vmovdqa32 %xmm26,688(%rsp)
  vmovq 2640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %xmm26,688(%rsp)
+ vmovq 2656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm27,%xmm12,%xmm10
  vpaddd 304(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 2656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm27,%xmm14
  sha256msg1 %xmm12,%xmm14
  vmovdqa %xmm14,176(%rsp)
- vmovq 2672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm12,%xmm27
- vpaddd .Lround_constants+176(%rip),%xmm13,%xmm28
  vmovq 2632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %xmm28,704(%rsp)
- vpalignr $4,%xmm29,%xmm13,%xmm11
- vpaddd 336(%rsp),%xmm11,%xmm11
+ vmovdqa32 %xmm12,%xmm27
+ vpaddd .Lround_constants+176(%rip),%xmm13,%xmm28
  vmovq 2648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %xmm28,704(%rsp)
+ vpalignr $4,%xmm29,%xmm13,%xmm11
+ vmovq 2664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd 336(%rsp),%xmm11,%xmm11
+ vmovq 2704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm13,%xmm11
  vmovdqa32 %xmm29,%xmm14
  sha256msg1 %xmm13,%xmm14
- vmovq 2664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,208(%rsp)
  vmovdqa32 %xmm13,%xmm29
  vpaddd .Lround_constants+176(%rip),%xmm15,%xmm30
- vmovq 2680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm30,720(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm12
+ vmovq 2720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 368(%rsp),%xmm12,%xmm12
- vmovq 2688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm31,%xmm14
  sha256msg1 %xmm15,%xmm14
- vmovq 2704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm14,240(%rsp)
  vmovdqa32 %xmm15,%xmm31
  vpaddd .Lround_constants+176(%rip),%xmm9,%xmm24
- vmovq 2720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm24,736(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm13
  vpaddd 400(%rsp),%xmm13,%xmm13
- vmovq 2736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm9,%xmm13
  vmovdqa32 %xmm25,%xmm14
- vmovq 2696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,272(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 2712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+176(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,752(%rsp)
  vpalignr $4,%xmm27,%xmm10,%xmm15
- vmovq 2728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 432(%rsp),%xmm15,%xmm15
+ vmovq 2696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm10,%xmm15
  vmovdqa32 %xmm27,%xmm14
- vmovq 2744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm10,%xmm14
  vmovdqa %xmm14,304(%rsp)
  vmovdqa32 %xmm10,%xmm27
- vmovq 2752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+192(%rip),%xmm11,%xmm28
  vmovdqa32 %xmm28,768(%rsp)
  vpalignr $4,%xmm29,%xmm11,%xmm9
- vmovq 2768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 80(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm11,%xmm9
  vmovdqa32 %xmm29,%xmm14
- vmovq 2784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm11,%xmm14
+ vmovq 2712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm14,336(%rsp)
- vmovq 2800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm11,%xmm29
  vpaddd .Lround_constants+192(%rip),%xmm12,%xmm30
  vmovdqa32 %xmm30,784(%rsp)
- vmovq 2760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm31,%xmm12,%xmm10
  vpaddd 112(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovq 2776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm31,%xmm14
  sha256msg1 %xmm12,%xmm14
  vmovdqa %xmm14,368(%rsp)
- vmovq 2792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm12,%xmm31
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm24
- vmovdqa32 %xmm24,800(%rsp)
+ vmovq 2752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 2808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm24,800(%rsp)
+ vmovq 2816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,%xmm25,%xmm13,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm13,%xmm11
- vmovq 2816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm25,%xmm14
  sha256msg1 %xmm13,%xmm14
- vmovdqa %xmm14,400(%rsp)
- vmovq 2832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %xmm13,%xmm25
- vpaddd .Lround_constants+192(%rip),%xmm15,%xmm26
  vmovq 2848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa %xmm14,400(%rsp)
+ vmovdqa32 %xmm13,%xmm25
+ vpaddd .Lround_constants+192(%rip),%xmm15,%xmm26
+ vmovq 2864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm26,816(%rsp)
  vpalignr $4,%xmm27,%xmm15,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
- vmovq 2864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm15,%xmm12
  vmovdqa32 %xmm27,%xmm14
  sha256msg1 %xmm15,%xmm14
- vmovq 2824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm14,432(%rsp)
  vmovdqa32 %xmm15,%xmm27
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm28
- vmovq 2840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm28,832(%rsp)
  vpalignr $4,%xmm29,%xmm9,%xmm13
  vpaddd 208(%rsp),%xmm13,%xmm13
- vmovq 2856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm9,%xmm13
  vmovdqa32 %xmm9,%xmm29
  vpaddd .Lround_constants+208(%rip),%xmm10,%xmm30
- vmovq 2872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm30,848(%rsp)
  vpalignr $4,%xmm31,%xmm10,%xmm14
  vpaddd 240(%rsp),%xmm14,%xmm14
- vmovq 2880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm10,%xmm14
  vmovdqa32 %xmm10,%xmm31
  vpaddd .Lround_constants+208(%rip),%xmm11,%xmm24
- vmovq 2896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm24,864(%rsp)
  vpalignr $4,%xmm25,%xmm11,%xmm15
- vmovq 2912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 272(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm11,%xmm15
  vmovdqa32 %xmm11,%xmm25
- vmovq 2928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm26
  vmovdqa32 %xmm26,880(%rsp)
  vpalignr $4,%xmm27,%xmm12,%xmm9
- vmovq 2888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 304(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm12,%xmm9
  vmovdqa32 %xmm12,%xmm27
- vmovq 2904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm28
  vmovdqa32 %xmm28,896(%rsp)
  vpalignr $4,%xmm29,%xmm13,%xmm10
- vmovq 2920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
+ vmovdqa %xmm1,2944(%rsp)
  vpaddd 336(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm13,%xmm10
  vmovdqa32 %xmm13,%xmm29
- vmovq 2936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
+ vmovdqa %xmm2,2960(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm14,%xmm30
  vmovdqa32 %xmm30,912(%rsp)
  vpalignr $4,%xmm31,%xmm14,%xmm11
- vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
- vmovdqa %xmm1,2944(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
+ vmovdqa %xmm3,2976(%rsp)
  vpaddd 368(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
- vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
- vmovdqa %xmm2,2960(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
+ vmovdqa %xmm4,2992(%rsp)
  vmovdqa32 %xmm14,%xmm31
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm24
  vmovdqa32 %xmm24,928(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
- vmovdqa %xmm3,2976(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
+ vmovdqa %xmm5,3008(%rsp)
  vpalignr $4,%xmm25,%xmm15,%xmm12
  vpaddd 400(%rsp),%xmm12,%xmm12
+ vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
+ vmovdqa %xmm6,3024(%rsp)
+ vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
+ vmovdqa %xmm7,3040(%rsp)
+ vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
+ vmovdqa %xmm8,3056(%rsp)
  sha256msg2 %xmm15,%xmm12
- vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
- vmovdqa %xmm4,2992(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vpaddd .Lround_constants+224(%rip),%xmm9,%xmm26
  vmovdqa32 %xmm26,944(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
- vmovdqa %xmm5,3008(%rsp)
  vpalignr $4,%xmm27,%xmm9,%xmm13
  vpaddd 432(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
- vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
- vmovdqa %xmm6,3024(%rsp)
  vmovdqa32 %xmm9,%xmm27
  vpaddd .Lround_constants+240(%rip),%xmm10,%xmm28
  vmovdqa32 %xmm28,960(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
- vmovdqa %xmm7,3040(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm30
  vmovdqa32 %xmm30,976(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm24
- vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
- vmovdqa %xmm8,3056(%rsp)
  vmovdqa32 %xmm24,992(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm13,%xmm26
  vmovdqa32 %xmm26,1008(%rsp)
@@ -702,26 +702,26 @@ fastpath_shani_xmm_batch80_loop:
  vshufps $0x11,%xmm17,%xmm16,%xmm9
  vshufps $0xbb,%xmm17,%xmm16,%xmm24
  vpaddd .Lround_constants+0(%rip),%xmm24,%xmm25
- vmovq 16(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm25,1024(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm9,%xmm26
+ vmovq 16(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm26,1040(%rsp)
- vmovq 32(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm24,%xmm10
  sha256msg1 %xmm9,%xmm10
+ vmovq 32(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 .Lwords_12_to_15(%rip),%xmm10
- vmovq 48(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
  vmovdqa %xmm9,208(%rsp)
+ vmovq 48(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vshufps $0x11,%xmm19,%xmm18,%xmm11
- vmovq 8(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vshufps $0xbb,%xmm19,%xmm18,%xmm27
  vpaddd .Lround_constants+0(%rip),%xmm27,%xmm28
  vmovdqa32 %xmm28,1056(%rsp)
+ vmovq 8(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 24(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm29
@@ -736,54 +736,54 @@ fastpath_shani_xmm_batch80_loop:
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,240(%rsp)
  vshufps $0x11,%xmm21,%xmm20,%xmm13
- vshufps $0xbb,%xmm21,%xmm20,%xmm30
  vmovq .Lheader_padding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vshufps $0xbb,%xmm21,%xmm20,%xmm30
  vpaddd .Lround_constants+0(%rip),%xmm30,%xmm31
  vmovdqa32 %xmm31,1088(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm13,%xmm25
  vmovdqa32 %xmm25,1104(%rsp)
- vmovq .Lheader_padding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm30,%xmm14
  sha256msg1 %xmm13,%xmm14
- sha256msg2 .Lwords_12_to_15(%rip),%xmm14
  vmovq .Lheader_padding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg2 .Lwords_12_to_15(%rip),%xmm14
  sha256msg1 .Lwords_8_to_11(%rip),%xmm13
  vmovdqa %xmm13,272(%rsp)
  vshufps $0x11,%xmm23,%xmm22,%xmm15
  vmovq .Lheader_padding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vshufps $0xbb,%xmm23,%xmm22,%xmm26
  vpaddd .Lround_constants+0(%rip),%xmm26,%xmm24
  vmovdqa32 %xmm24,1120(%rsp)
- vmovq .Lheader_padding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+16(%rip),%xmm15,%xmm28
+ vmovq .Lheader_padding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm28,1136(%rsp)
  vmovdqa32 %xmm26,%xmm9
- vmovq .Lheader_padding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm15,%xmm9
+ vmovq .Lheader_padding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  sha256msg1 .Lwords_8_to_11(%rip),%xmm15
- vmovq .Lheader_padding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm15,304(%rsp)
+ vmovq .Lheader_padding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm29
  vmovdqa32 %xmm29,1152(%rsp)
- vmovq .Lheader_padding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm11
+ vmovq .Lheader_padding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 208(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
- vmovq .Lheader_padding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa .Lwords_12_to_15(%rip),%xmm13
+ vmovq .Lheader_padding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,80(%rsp)
  vmovdqa32 %xmm10,%xmm27
+ vmovq .Lheader_padding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq .Lheader_padding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+64(%rip),%xmm12,%xmm31
@@ -860,32 +860,32 @@ fastpath_shani_xmm_batch80_loop:
  vmovdqa %xmm13,240(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vpaddd .Lround_constants+80(%rip),%xmm10,%xmm30
- vmovq 64(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm30,1248(%rsp)
  vpalignr $4,%xmm24,%xmm10,%xmm11
  vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
- vmovq 96(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,272(%rsp)
- vmovq 128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm10,%xmm24
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm28
  vmovdqa32 %xmm28,1264(%rsp)
- vmovq 160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 64(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,%xmm26,%xmm12,%xmm15
  vpaddd .Lwords_8_to_11(%rip),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
- vmovq 72(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 96(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm12,%xmm13
+ vmovq 128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,304(%rsp)
+ vmovq 72(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm12,%xmm26
@@ -896,129 +896,129 @@ fastpath_shani_xmm_batch80_loop:
  vpalignr $4,%xmm27,%xmm14,%xmm10
  vpaddd 80(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
+ vmovdqa32 %xmm27,%xmm13
  vmovq 168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm14,%xmm13
  vmovdqa %xmm13,336(%rsp)
- vmovq 192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm14,%xmm27
  vpaddd .Lround_constants+96(%rip),%xmm9,%xmm31
  vmovdqa32 %xmm31,1296(%rsp)
+ vpalignr $4,%xmm25,%xmm9,%xmm12
+ vmovq 192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd 112(%rsp),%xmm12,%xmm12
  vmovq 224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,%xmm25,%xmm9,%xmm12
- vpaddd 112(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,368(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+96(%rip),%xmm11,%xmm30
  vmovdqa32 %xmm30,1312(%rsp)
  vpalignr $4,%xmm24,%xmm11,%xmm14
- vmovq 200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 144(%rsp),%xmm14,%xmm14
+ vmovq 256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm11,%xmm14
  vmovdqa32 %xmm24,%xmm13
- vmovq 232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,400(%rsp)
  vmovdqa32 %xmm11,%xmm24
- vmovq 264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+96(%rip),%xmm15,%xmm28
  vmovdqa32 %xmm28,1328(%rsp)
  vpalignr $4,%xmm26,%xmm15,%xmm9
- vmovq 296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 176(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm26,%xmm13
- vmovq 320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,432(%rsp)
  vmovdqa32 %xmm15,%xmm26
- vmovq 352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm29
  vmovdqa32 %xmm29,1344(%rsp)
  vpalignr $4,%xmm27,%xmm10,%xmm11
- vmovq 384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 208(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm13,80(%rsp)
  vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm31
- vmovq 328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm31,1360(%rsp)
  vpalignr $4,%xmm25,%xmm12,%xmm15
  vpaddd 240(%rsp),%xmm15,%xmm15
- vmovq 360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm12,%xmm13
- vmovq 392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,112(%rsp)
  vmovdqa32 %xmm12,%xmm25
  vpaddd .Lround_constants+112(%rip),%xmm14,%xmm30
- vmovq 424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm30,1376(%rsp)
+ vmovq 328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm24,%xmm14,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
- vmovq 448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm14,%xmm10
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm14,%xmm13
- vmovq 464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,144(%rsp)
  vmovdqa32 %xmm14,%xmm24
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm28
- vmovq 480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm28,1392(%rsp)
  vpalignr $4,%xmm26,%xmm9,%xmm12
  vpaddd 304(%rsp),%xmm12,%xmm12
- vmovq 496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,176(%rsp)
- vmovq 456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm9,%xmm26
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,1408(%rsp)
- vmovq 472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm27,%xmm11,%xmm14
  vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
- vmovq 488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,208(%rsp)
+ vmovq 456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm11,%xmm27
@@ -1073,97 +1073,97 @@ fastpath_shani_xmm_batch80_loop:
  vmovq 592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 80(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm14,%xmm10
- vmovdqa32 %xmm27,%xmm13
  vmovq 608(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm14,%xmm13
- vmovdqa %xmm13,336(%rsp)
- vmovdqa32 %xmm14,%xmm27
+ sha256msg2 %xmm14,%xmm10
  vmovq 624(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %xmm27,%xmm13
+ sha256msg1 %xmm14,%xmm13
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa %xmm13,336(%rsp)
+ vmovdqa32 %xmm14,%xmm27
  vpaddd .Lround_constants+144(%rip),%xmm9,%xmm31
  vmovdqa32 %xmm31,1488(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm12
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 112(%rsp),%xmm12,%xmm12
+ vmovq 600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm9,%xmm13
- vmovq 600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,368(%rsp)
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+144(%rip),%xmm11,%xmm30
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm30,1504(%rsp)
  vpalignr $4,%xmm24,%xmm11,%xmm14
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 144(%rsp),%xmm14,%xmm14
- vmovq 632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm11,%xmm14
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm11,%xmm13
- vmovq 640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,400(%rsp)
  vmovdqa32 %xmm11,%xmm24
  vpaddd .Lround_constants+144(%rip),%xmm15,%xmm28
- vmovq 656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm28,1520(%rsp)
  vpalignr $4,%xmm26,%xmm15,%xmm9
  vpaddd 176(%rsp),%xmm9,%xmm9
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm15,%xmm13
- vmovq 688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,432(%rsp)
  vmovdqa32 %xmm15,%xmm26
+ vmovq 656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm29
- vmovq 648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm29,1536(%rsp)
  vpalignr $4,%xmm27,%xmm10,%xmm11
  vpaddd 208(%rsp),%xmm11,%xmm11
+ vmovq 688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm10,%xmm11
- vmovq 664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm27,%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,80(%rsp)
+ vmovq 648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm10,%xmm27
+ vmovq 664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %xmm10,%xmm27
  vpaddd .Lround_constants+160(%rip),%xmm12,%xmm31
  vmovdqa32 %xmm31,1552(%rsp)
- vmovq 696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm25,%xmm12,%xmm15
  vpaddd 240(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
+ vmovq 696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm25,%xmm13
  vmovq 704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa32 %xmm25,%xmm13
- sha256msg1 %xmm12,%xmm13
- vmovdqa %xmm13,112(%rsp)
  vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256msg1 %xmm12,%xmm13
+ vmovdqa %xmm13,112(%rsp)
  vmovdqa32 %xmm12,%xmm25
  vpaddd .Lround_constants+160(%rip),%xmm14,%xmm30
  vmovdqa32 %xmm30,1568(%rsp)
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,%xmm24,%xmm14,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
- vmovq 752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm14,%xmm13
  vmovdqa %xmm13,144(%rsp)
@@ -1172,41 +1172,41 @@ fastpath_shani_xmm_batch80_loop:
  vmovdqa32 %xmm14,%xmm24
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm28
  vmovdqa32 %xmm28,1584(%rsp)
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm26,%xmm9,%xmm12
  vpaddd 304(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa32 %xmm26,%xmm13
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,176(%rsp)
  vmovdqa32 %xmm9,%xmm26
- vmovq 760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,1600(%rsp)
  vpalignr $4,%xmm27,%xmm11,%xmm14
- vmovq 768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
  vmovdqa32 %xmm27,%xmm13
- vmovq 784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm11,%xmm13
  vmovdqa %xmm13,208(%rsp)
  vmovdqa32 %xmm11,%xmm27
- vmovq 800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+176(%rip),%xmm15,%xmm31
  vmovdqa32 %xmm31,1616(%rsp)
  vpalignr $4,%xmm25,%xmm15,%xmm9
- vmovq 816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 368(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
+ vmovq 816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm25,%xmm13
  vmovq 776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
@@ -1222,368 +1222,368 @@ fastpath_shani_xmm_batch80_loop:
  vmovq 808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm10,%xmm11
- vmovdqa32 %xmm24,%xmm13
- sha256msg1 %xmm10,%xmm13
  vmovq 824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa %xmm13,272(%rsp)
- vmovdqa32 %xmm10,%xmm24
- vpaddd .Lround_constants+176(%rip),%xmm12,%xmm28
+ vmovdqa32 %xmm24,%xmm13
  vmovq 832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256msg1 %xmm10,%xmm13
+ vmovdqa %xmm13,272(%rsp)
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %xmm10,%xmm24
+ vpaddd .Lround_constants+176(%rip),%xmm12,%xmm28
  vmovdqa32 %xmm28,1648(%rsp)
  vpalignr $4,%xmm26,%xmm12,%xmm15
  vpaddd 432(%rsp),%xmm15,%xmm15
- vmovq 848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm12,%xmm13
- vmovq 864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm13,304(%rsp)
  vmovdqa32 %xmm12,%xmm26
  vpaddd .Lround_constants+192(%rip),%xmm14,%xmm29
+ vmovdqa32 %xmm29,1664(%rsp)
  vmovq 880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %xmm29,1664(%rsp)
  vpalignr $4,%xmm27,%xmm14,%xmm10
  vpaddd 80(%rsp),%xmm10,%xmm10
- vmovq 840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm14,%xmm10
  vmovdqa32 %xmm27,%xmm13
- sha256msg1 %xmm14,%xmm13
+ vmovq 840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm13,336(%rsp)
- vmovdqa32 %xmm14,%xmm27
- vpaddd .Lround_constants+192(%rip),%xmm9,%xmm31
  vmovq 872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256msg1 %xmm14,%xmm13
+ vmovdqa %xmm13,336(%rsp)
+ vmovq 904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm14,%xmm27
+ vpaddd .Lround_constants+192(%rip),%xmm9,%xmm31
  vmovdqa32 %xmm31,1680(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm12
  vpaddd 112(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm25,%xmm13
  sha256msg1 %xmm9,%xmm13
  vmovdqa %xmm13,368(%rsp)
- vmovq 896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+192(%rip),%xmm11,%xmm30
  vmovdqa32 %xmm30,1696(%rsp)
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm24,%xmm11,%xmm14
  vpaddd 144(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm11,%xmm14
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm24,%xmm13
  sha256msg1 %xmm11,%xmm13
+ vmovq 960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,400(%rsp)
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm11,%xmm24
+ vmovq 976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+192(%rip),%xmm15,%xmm28
  vmovdqa32 %xmm28,1712(%rsp)
- vmovq 904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm26,%xmm15,%xmm9
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 176(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm15,%xmm9
- vmovq 920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm26,%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,432(%rsp)
- vmovq 936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm15,%xmm26
  vpaddd .Lround_constants+208(%rip),%xmm10,%xmm29
  vmovdqa32 %xmm29,1728(%rsp)
  vpalignr $4,%xmm27,%xmm10,%xmm11
- vmovq 952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 208(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm10,%xmm11
+ vmovq 1000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm10,%xmm27
- vmovq 960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm31
  vmovdqa32 %xmm31,1744(%rsp)
  vpalignr $4,%xmm25,%xmm12,%xmm13
- vmovq 976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 240(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm12,%xmm13
  vmovdqa32 %xmm12,%xmm25
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd 2944(%rsp),%xmm1,%xmm16
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm30
  vmovdqa32 %xmm30,1760(%rsp)
  vpalignr $4,%xmm24,%xmm14,%xmm15
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd 2960(%rsp),%xmm2,%xmm17
  vpaddd 272(%rsp),%xmm15,%xmm15
+ vpaddd 2976(%rsp),%xmm3,%xmm18
+ vpaddd 2992(%rsp),%xmm4,%xmm19
  sha256msg2 %xmm14,%xmm15
  vmovdqa32 %xmm14,%xmm24
- vmovq 968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm28
+ vpaddd 3008(%rsp),%xmm5,%xmm20
  vmovdqa32 %xmm28,1776(%rsp)
  vpalignr $4,%xmm26,%xmm9,%xmm10
- vmovq 984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 304(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm9,%xmm10
  vmovdqa32 %xmm9,%xmm26
- vmovq 1000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm29
+ vpaddd 3024(%rsp),%xmm6,%xmm21
  vmovdqa32 %xmm29,1792(%rsp)
  vpalignr $4,%xmm27,%xmm11,%xmm12
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm11,%xmm12
  vmovdqa32 %xmm11,%xmm27
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm31
- vpaddd 2944(%rsp),%xmm1,%xmm16
  vmovdqa32 %xmm31,1808(%rsp)
  vpalignr $4,%xmm25,%xmm13,%xmm14
+ vpaddd 3040(%rsp),%xmm7,%xmm22
  vpaddd 368(%rsp),%xmm14,%xmm14
- vpaddd 2960(%rsp),%xmm2,%xmm17
  sha256msg2 %xmm13,%xmm14
  vmovdqa32 %xmm13,%xmm25
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm30
- vpaddd 2976(%rsp),%xmm3,%xmm18
  vmovdqa32 %xmm30,1824(%rsp)
  vpalignr $4,%xmm24,%xmm15,%xmm9
+ vpaddd 3056(%rsp),%xmm8,%xmm23
  vpaddd 400(%rsp),%xmm9,%xmm9
- vpaddd 2992(%rsp),%xmm4,%xmm19
  sha256msg2 %xmm15,%xmm9
  vmovdqa32 %xmm15,%xmm24
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm28
- vpaddd 3008(%rsp),%xmm5,%xmm20
  vmovdqa32 %xmm28,1840(%rsp)
  vpalignr $4,%xmm26,%xmm10,%xmm11
  vpaddd 432(%rsp),%xmm11,%xmm11
- vpaddd 3024(%rsp),%xmm6,%xmm21
  sha256msg2 %xmm10,%xmm11
  vmovdqa32 %xmm10,%xmm26
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm29
- vpaddd 3040(%rsp),%xmm7,%xmm22
  vmovdqa32 %xmm29,1856(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm31
  vmovdqa32 %xmm31,1872(%rsp)
- vpaddd 3056(%rsp),%xmm8,%xmm23
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm30
  vmovdqa32 %xmm30,1888(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm28
  vmovdqa32 %xmm28,1904(%rsp)
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
  vmovdqu 0(%r8),%xmm9
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
  vpaddd .Lround_constants+0(%rip),%xmm9,%xmm24
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  vmovdqa32 %xmm24,1920(%rsp)
  vmovdqu 16(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
+ vmovq 1024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+16(%rip),%xmm10,%xmm25
  vmovdqa32 %xmm25,1936(%rsp)
  sha256msg1 %xmm10,%xmm9
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,80(%rsp)
  vmovdqu 32(%r8),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+32(%rip),%xmm11,%xmm26
- vmovq 1024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm26,1952(%rsp)
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,208(%rsp)
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqu 48(%r8),%xmm12
  vpshufb .Lbyte_swap(%rip),%xmm12,%xmm12
  vpaddd .Lround_constants+48(%rip),%xmm12,%xmm27
- vmovq 1088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm27,1968(%rsp)
  vmovdqa32 %xmm11,%xmm28
  vmovdqu 80(%r8),%xmm13
- vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vmovq 1120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+0(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,1984(%rsp)
  vmovdqu 96(%r8),%xmm14
- vmovq 1032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+16(%rip),%xmm14,%xmm30
+ vmovq 1032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm30,2000(%rsp)
- vmovq 1064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm14,%xmm13
  vmovdqa %xmm13,112(%rsp)
  vmovdqu 112(%r8),%xmm15
  vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
- vmovq 1096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+32(%rip),%xmm15,%xmm31
  vmovdqa32 %xmm31,2016(%rsp)
  sha256msg1 %xmm15,%xmm14
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,240(%rsp)
  vmovdqu 128(%r8),%xmm9
  vpshufb .Lbyte_swap(%rip),%xmm9,%xmm9
- vmovq 1040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+48(%rip),%xmm9,%xmm24
  vmovdqa32 %xmm24,2032(%rsp)
  vmovdqa32 %xmm15,%xmm25
  vmovdqu 160(%r8),%xmm10
- vmovq 1072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
  vpaddd .Lround_constants+0(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,2048(%rsp)
+ vmovq 1040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqu 176(%r8),%xmm11
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vmovq 1104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqu 176(%r8),%xmm11
- vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+16(%rip),%xmm11,%xmm27
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm27,2064(%rsp)
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,144(%rsp)
  vmovdqu 192(%r8),%xmm13
- vmovq 1048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+32(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,2080(%rsp)
- vmovq 1080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm13,%xmm11
  vmovdqa %xmm11,272(%rsp)
  vmovdqu 208(%r8),%xmm14
- vmovq 1112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpshufb .Lbyte_swap(%rip),%xmm14,%xmm14
  vpaddd .Lround_constants+48(%rip),%xmm14,%xmm30
  vmovdqa32 %xmm30,2096(%rsp)
  vmovdqa32 %xmm13,%xmm31
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqu 240(%r8),%xmm15
  vpshufb .Lbyte_swap(%rip),%xmm15,%xmm15
  vpaddd .Lround_constants+0(%rip),%xmm15,%xmm24
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm24,2112(%rsp)
  vmovdqu 256(%r8),%xmm10
  vpshufb .Lbyte_swap(%rip),%xmm10,%xmm10
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+16(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,2128(%rsp)
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm10,%xmm15
  vmovdqa %xmm15,176(%rsp)
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqu 272(%r8),%xmm11
  vpshufb .Lbyte_swap(%rip),%xmm11,%xmm11
  vpaddd .Lround_constants+32(%rip),%xmm11,%xmm27
  vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm27,2144(%rsp)
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,304(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqu 288(%r8),%xmm13
  vpshufb .Lbyte_swap(%rip),%xmm13,%xmm13
  vpaddd .Lround_constants+48(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,2160(%rsp)
  vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm11,%xmm30
  vpalignr $4,%xmm28,%xmm12,%xmm15
  vpaddd 80(%rsp),%xmm15,%xmm15
  vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm12,%xmm10
  vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,336(%rsp)
  vmovdqa32 %xmm12,%xmm28
  vpalignr $4,%xmm25,%xmm9,%xmm11
  vpaddd 112(%rsp),%xmm11,%xmm11
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm9,%xmm10
+ vmovdqa %xmm10,368(%rsp)
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa %xmm10,368(%rsp)
- vmovdqa32 %xmm9,%xmm25
- vpalignr $4,%xmm31,%xmm14,%xmm12
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd 144(%rsp),%xmm12,%xmm12
- sha256msg2 %xmm14,%xmm12
- vmovdqa32 %xmm31,%xmm10
- sha256msg1 %xmm14,%xmm10
  vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm10,400(%rsp)
- vmovdqa32 %xmm14,%xmm31
- vpalignr $4,%xmm30,%xmm13,%xmm9
+ vmovdqa32 %xmm9,%xmm25
+ vpalignr $4,%xmm31,%xmm14,%xmm12
+ vpaddd 144(%rsp),%xmm12,%xmm12
+ sha256msg2 %xmm14,%xmm12
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd 176(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm13,%xmm9
- vmovdqa32 %xmm30,%xmm10
+ vmovdqa32 %xmm31,%xmm10
+ sha256msg1 %xmm14,%xmm10
+ vmovdqa %xmm10,400(%rsp)
+ vmovdqa32 %xmm14,%xmm31
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg1 %xmm13,%xmm10
- vmovdqa %xmm10,432(%rsp)
- vmovdqa32 %xmm13,%xmm30
- vpaddd .Lround_constants+64(%rip),%xmm15,%xmm24
+ vpalignr $4,%xmm30,%xmm13,%xmm9
+ vpaddd 176(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm13,%xmm9
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm30,%xmm10
+ sha256msg1 %xmm13,%xmm10
+ vmovdqa %xmm10,432(%rsp)
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %xmm13,%xmm30
+ vpaddd .Lround_constants+64(%rip),%xmm15,%xmm24
  vmovdqa32 %xmm24,2176(%rsp)
  vpalignr $4,%xmm28,%xmm15,%xmm14
  vpaddd 208(%rsp),%xmm14,%xmm14
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm15,%xmm10
- vmovq 1152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,80(%rsp)
  vmovdqa32 %xmm15,%xmm28
  vpaddd .Lround_constants+64(%rip),%xmm11,%xmm26
- vmovdqa32 %xmm26,2192(%rsp)
  vmovq 1168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %xmm26,2192(%rsp)
  vpalignr $4,%xmm25,%xmm11,%xmm13
  vpaddd 240(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
@@ -1607,572 +1607,572 @@ fastpath_shani_xmm_batch80_loop:
  sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,144(%rsp)
- vmovdqa32 %xmm12,%xmm31
  vmovq 1192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %xmm12,%xmm31
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm29
  vmovdqa32 %xmm29,2224(%rsp)
  vpalignr $4,%xmm30,%xmm9,%xmm11
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 304(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm9,%xmm10
- vmovq 1216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,176(%rsp)
  vmovdqa32 %xmm9,%xmm30
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm24
- vmovq 1232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm24,2240(%rsp)
  vpalignr $4,%xmm28,%xmm14,%xmm12
+ vmovq 1232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 336(%rsp),%xmm12,%xmm12
- vmovq 1248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm14,%xmm10
  vmovdqa %xmm10,208(%rsp)
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm14,%xmm28
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm26
  vmovdqa32 %xmm26,2256(%rsp)
- vmovq 1224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm25,%xmm13,%xmm9
  vpaddd 368(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,240(%rsp)
  vmovdqa32 %xmm13,%xmm25
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm27
  vmovdqa32 %xmm27,2272(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm14
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
+ vmovq 1256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm31,%xmm10
+ sha256msg1 %xmm15,%xmm10
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm10,272(%rsp)
  vmovq 1280(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- sha256msg1 %xmm15,%xmm10
- vmovdqa %xmm10,272(%rsp)
  vmovdqa32 %xmm15,%xmm31
- vpaddd .Lround_constants+80(%rip),%xmm11,%xmm29
  vmovq 1296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+80(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,2288(%rsp)
  vpalignr $4,%xmm30,%xmm11,%xmm13
  vpaddd 432(%rsp),%xmm13,%xmm13
- vmovq 1312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm11,%xmm13
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,304(%rsp)
  vmovdqa32 %xmm11,%xmm30
- vpaddd .Lround_constants+96(%rip),%xmm12,%xmm24
- vmovdqa32 %xmm24,2304(%rsp)
+ vmovq 1312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 1288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+96(%rip),%xmm12,%xmm24
+ vmovdqa32 %xmm24,2304(%rsp)
  vpalignr $4,%xmm28,%xmm12,%xmm15
  vpaddd 80(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
  vmovq 1304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,336(%rsp)
- vmovq 1320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm12,%xmm28
  vpaddd .Lround_constants+96(%rip),%xmm9,%xmm26
  vmovdqa32 %xmm26,2320(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm11
- vmovq 1336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 112(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm25,%xmm10
- vmovq 1344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,368(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 1360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+96(%rip),%xmm14,%xmm27
  vmovdqa32 %xmm27,2336(%rsp)
  vpalignr $4,%xmm31,%xmm14,%xmm12
  vpaddd 144(%rsp),%xmm12,%xmm12
- vmovq 1376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm31,%xmm10
  sha256msg1 %xmm14,%xmm10
- vmovq 1392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,400(%rsp)
  vmovdqa32 %xmm14,%xmm31
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm29
- vmovq 1352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm29,2352(%rsp)
  vpalignr $4,%xmm30,%xmm13,%xmm9
  vpaddd 176(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,432(%rsp)
+ vmovq 1352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %xmm13,%xmm30
+ vmovq 1368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %xmm13,%xmm30
- vpaddd .Lround_constants+112(%rip),%xmm15,%xmm24
- vmovdqa32 %xmm24,2368(%rsp)
  vmovq 1400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Lround_constants+112(%rip),%xmm15,%xmm24
+ vmovdqa32 %xmm24,2368(%rsp)
+ vmovq 1408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,%xmm28,%xmm15,%xmm14
  vpaddd 208(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm28,%xmm10
- vmovq 1408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm15,%xmm10
- vmovdqa %xmm10,80(%rsp)
- vmovdqa32 %xmm15,%xmm28
  vmovq 1424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm10,80(%rsp)
+ vmovdqa32 %xmm15,%xmm28
  vpaddd .Lround_constants+112(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,2384(%rsp)
  vpalignr $4,%xmm25,%xmm11,%xmm13
- vmovq 1440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 240(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 1456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,112(%rsp)
  vmovdqa32 %xmm11,%xmm25
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm27
- vmovq 1416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm27,2400(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm15
  vpaddd 272(%rsp),%xmm15,%xmm15
- vmovq 1432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm31,%xmm10
+ vmovq 1456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,144(%rsp)
- vmovq 1448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm12,%xmm31
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm29
+ vmovq 1416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm29,2416(%rsp)
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm30,%xmm9,%xmm11
  vpaddd 304(%rsp),%xmm11,%xmm11
+ vmovq 1432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm9,%xmm11
- vmovq 1472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,176(%rsp)
- vmovq 1488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm9,%xmm30
+ vmovq 1448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm24
  vmovdqa32 %xmm24,2432(%rsp)
  vpalignr $4,%xmm28,%xmm14,%xmm12
- vmovq 1504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm28,%xmm10
- vmovq 1520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm14,%xmm10
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,208(%rsp)
  vmovdqa32 %xmm14,%xmm28
- vmovq 1480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+128(%rip),%xmm13,%xmm26
  vmovdqa32 %xmm26,2448(%rsp)
  vpalignr $4,%xmm25,%xmm13,%xmm9
  vpaddd 368(%rsp),%xmm9,%xmm9
- vmovq 1496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm13,%xmm9
+ vmovq 1472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm13,%xmm10
- vmovq 1512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,240(%rsp)
  vmovdqa32 %xmm13,%xmm25
  vpaddd .Lround_constants+128(%rip),%xmm15,%xmm27
- vmovq 1528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm27,2464(%rsp)
  vpalignr $4,%xmm31,%xmm15,%xmm14
+ vmovq 1520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
- vmovq 1536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm31,%xmm10
+ vmovq 1480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm15,%xmm10
  vmovdqa %xmm10,272(%rsp)
- vmovq 1552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm15,%xmm31
+ vmovq 1496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm29
  vmovdqa32 %xmm29,2480(%rsp)
- vmovq 1568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm30,%xmm11,%xmm13
+ vmovq 1536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 432(%rsp),%xmm13,%xmm13
+ vmovq 1552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm11,%xmm13
  vmovdqa32 %xmm30,%xmm10
- vmovq 1584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,304(%rsp)
  vmovdqa32 %xmm11,%xmm30
- vmovq 1544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm24
+ vmovq 1568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm24,2496(%rsp)
  vpalignr $4,%xmm28,%xmm12,%xmm15
- vmovq 1560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 80(%rsp),%xmm15,%xmm15
+ vmovq 1584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm12,%xmm10
- vmovq 1576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm10,336(%rsp)
  vmovdqa32 %xmm12,%xmm28
+ vmovq 1544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+144(%rip),%xmm9,%xmm26
- vmovq 1592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm26,2512(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm11
  vpaddd 112(%rsp),%xmm11,%xmm11
- vmovq 1600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,368(%rsp)
- vmovq 1616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm9,%xmm25
  vpaddd .Lround_constants+144(%rip),%xmm14,%xmm27
  vmovdqa32 %xmm27,2528(%rsp)
- vmovq 1632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm31,%xmm14,%xmm12
  vpaddd 144(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm14,%xmm12
- vmovq 1648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm31,%xmm10
  sha256msg1 %xmm14,%xmm10
  vmovdqa %xmm10,400(%rsp)
  vmovdqa32 %xmm14,%xmm31
- vmovq 1608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm29
  vmovdqa32 %xmm29,2544(%rsp)
  vpalignr $4,%xmm30,%xmm13,%xmm9
- vmovq 1624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 176(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
  vmovdqa32 %xmm30,%xmm10
- vmovq 1640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,432(%rsp)
  vmovdqa32 %xmm13,%xmm30
  vpaddd .Lround_constants+160(%rip),%xmm15,%xmm24
- vmovq 1656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm24,2560(%rsp)
+ vmovq 1576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,%xmm28,%xmm15,%xmm14
  vpaddd 208(%rsp),%xmm14,%xmm14
- vmovq 1664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm15,%xmm10
- vmovq 1680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,80(%rsp)
  vmovdqa32 %xmm15,%xmm28
  vpaddd .Lround_constants+160(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,2576(%rsp)
- vmovq 1696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm25,%xmm11,%xmm13
  vpaddd 240(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
- vmovq 1712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,112(%rsp)
- vmovq 1672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm11,%xmm25
+ vmovq 1592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+160(%rip),%xmm12,%xmm27
  vmovdqa32 %xmm27,2592(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm15
- vmovq 1688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 272(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
  vmovdqa32 %xmm31,%xmm10
- vmovq 1704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm12,%xmm10
+ vmovq 1648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,144(%rsp)
  vmovdqa32 %xmm12,%xmm31
- vmovq 1720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+160(%rip),%xmm9,%xmm29
+ vmovq 1608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm29,2608(%rsp)
  vpalignr $4,%xmm30,%xmm9,%xmm11
  vpaddd 304(%rsp),%xmm11,%xmm11
- vmovq 1728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm9,%xmm10
- vmovq 1744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,176(%rsp)
+ vmovq 1640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm9,%xmm30
+ vmovq 1656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm24
- vmovq 1760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm24,2624(%rsp)
  vpalignr $4,%xmm28,%xmm14,%xmm12
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm14,%xmm12
- vmovq 1776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %xmm28,%xmm10
  sha256msg1 %xmm14,%xmm10
  vmovdqa %xmm10,208(%rsp)
- vmovq 1736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm14,%xmm28
  vpaddd .Lround_constants+176(%rip),%xmm13,%xmm26
  vmovdqa32 %xmm26,2640(%rsp)
- vmovq 1752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,%xmm25,%xmm13,%xmm9
  vpaddd 368(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %xmm25,%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,240(%rsp)
  vmovdqa32 %xmm13,%xmm25
- vmovq 1784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+176(%rip),%xmm15,%xmm27
  vmovdqa32 %xmm27,2656(%rsp)
+ vmovq 1704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,%xmm31,%xmm15,%xmm14
- vmovq 1792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm31,%xmm10
- vmovq 1808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm15,%xmm10
  vmovdqa %xmm10,272(%rsp)
+ vmovq 1728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm15,%xmm31
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm29
- vmovq 1824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm29,2672(%rsp)
  vpalignr $4,%xmm30,%xmm11,%xmm13
  vpaddd 432(%rsp),%xmm13,%xmm13
- vmovq 1840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm11,%xmm13
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 1800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm10,304(%rsp)
  vmovdqa32 %xmm11,%xmm30
+ vmovq 1744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+192(%rip),%xmm12,%xmm24
  vmovdqa32 %xmm24,2688(%rsp)
- vmovq 1816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,%xmm28,%xmm12,%xmm15
  vpaddd 80(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm12,%xmm15
- vmovq 1832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm28,%xmm10
+ vmovq 1776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,336(%rsp)
- vmovq 1848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm12,%xmm28
  vpaddd .Lround_constants+192(%rip),%xmm9,%xmm26
+ vmovq 1752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm26,2704(%rsp)
  vpalignr $4,%xmm25,%xmm9,%xmm11
- vmovq 1856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 112(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm9,%xmm11
  vmovdqa32 %xmm25,%xmm10
- vmovq 1872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm9,%xmm10
  vmovdqa %xmm10,368(%rsp)
  vmovdqa32 %xmm9,%xmm25
- vmovq 1888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+192(%rip),%xmm14,%xmm27
+ vmovq 1768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm27,2720(%rsp)
  vpalignr $4,%xmm31,%xmm14,%xmm12
  vpaddd 144(%rsp),%xmm12,%xmm12
- vmovq 1904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm14,%xmm12
  vmovdqa32 %xmm31,%xmm10
  sha256msg1 %xmm14,%xmm10
- vmovq 1864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm10,400(%rsp)
  vmovdqa32 %xmm14,%xmm31
+ vmovq 1784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm29
- vmovq 1880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %xmm29,2736(%rsp)
  vpalignr $4,%xmm30,%xmm13,%xmm9
  vpaddd 176(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm13,%xmm9
- vmovq 1896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %xmm30,%xmm10
  sha256msg1 %xmm13,%xmm10
  vmovdqa %xmm10,432(%rsp)
- vmovq 1912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %xmm13,%xmm30
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm24
+ vmovq 1792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm24,2752(%rsp)
- vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
- vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
  vpalignr $4,%xmm28,%xmm15,%xmm14
  vpaddd 208(%rsp),%xmm14,%xmm14
+ vmovq 1808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm15,%xmm28
- vshufps $0xbb,%xmm2,%xmm1,%xmm0
- vshufps $0x11,%xmm2,%xmm1,%xmm1
  vpaddd .Lround_constants+208(%rip),%xmm11,%xmm26
  vmovdqa32 %xmm26,2768(%rsp)
  vpalignr $4,%xmm25,%xmm11,%xmm10
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,0(%r9)
  vpaddd 240(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
+ vmovq 1824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %xmm11,%xmm25
- vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
- vmovdqu %xmm1,16(%r9)
  vpaddd .Lround_constants+208(%rip),%xmm12,%xmm27
  vmovdqa32 %xmm27,2784(%rsp)
  vpalignr $4,%xmm31,%xmm12,%xmm13
+ vmovq 1840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 272(%rsp),%xmm13,%xmm13
- vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
- vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
  sha256msg2 %xmm12,%xmm13
  vmovdqa32 %xmm12,%xmm31
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm29
- vshufps $0xbb,%xmm4,%xmm3,%xmm0
- vshufps $0x11,%xmm4,%xmm3,%xmm3
  vmovdqa32 %xmm29,2800(%rsp)
+ vmovq 1800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,%xmm30,%xmm9,%xmm15
  vpaddd 304(%rsp),%xmm15,%xmm15
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,32(%r9)
  sha256msg2 %xmm9,%xmm15
  vmovdqa32 %xmm9,%xmm30
+ vmovq 1816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+224(%rip),%xmm14,%xmm24
  vmovdqa32 %xmm24,2816(%rsp)
- vpshufb .Lbyte_swap(%rip),%xmm3,%xmm3
- vmovdqu %xmm3,48(%r9)
  vpalignr $4,%xmm28,%xmm14,%xmm11
  vpaddd 336(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
- vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
- vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
  vmovdqa32 %xmm14,%xmm28
+ vmovq 1832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+224(%rip),%xmm10,%xmm26
  vmovdqa32 %xmm26,2832(%rsp)
- vshufps $0xbb,%xmm6,%xmm5,%xmm0
- vshufps $0x11,%xmm6,%xmm5,%xmm5
  vpalignr $4,%xmm25,%xmm10,%xmm12
  vpaddd 368(%rsp),%xmm12,%xmm12
+ vmovq 1848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm10,%xmm12
  vmovdqa32 %xmm10,%xmm25
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,64(%r9)
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm27
+ vmovq 1856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %xmm27,2848(%rsp)
  vpalignr $4,%xmm31,%xmm13,%xmm9
- vpshufb .Lbyte_swap(%rip),%xmm5,%xmm5
- vmovdqu %xmm5,80(%r9)
  vpaddd 400(%rsp),%xmm9,%xmm9
+ vmovq 1872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm13,%xmm9
  vmovdqa32 %xmm13,%xmm31
- vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
- vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm29
  vmovdqa32 %xmm29,2864(%rsp)
+ vmovq 1888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,%xmm30,%xmm15,%xmm14
  vpaddd 432(%rsp),%xmm14,%xmm14
- vshufps $0xbb,%xmm8,%xmm7,%xmm0
- vshufps $0x11,%xmm8,%xmm7,%xmm7
  sha256msg2 %xmm15,%xmm14
  vmovdqa32 %xmm15,%xmm30
  vpaddd .Lround_constants+240(%rip),%xmm11,%xmm24
- vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
- vmovdqu %xmm0,96(%r9)
+ vmovq 1904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %xmm24,2880(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm26
  vmovdqa32 %xmm26,2896(%rsp)
- vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
- vmovdqu %xmm7,112(%r9)
+ vmovq 1864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm27
  vmovdqa32 %xmm27,2912(%rsp)
+ vmovq 1880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Linitial_abef(%rip),%xmm1,%xmm1
+ vpaddd .Linitial_cdgh(%rip),%xmm2,%xmm2
+ vshufps $0xbb,%xmm2,%xmm1,%xmm0
+ vshufps $0x11,%xmm2,%xmm1,%xmm1
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,0(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm1,%xmm1
+ vmovdqu %xmm1,16(%r9)
+ vpaddd .Linitial_abef(%rip),%xmm3,%xmm3
+ vpaddd .Linitial_cdgh(%rip),%xmm4,%xmm4
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm29
  vmovdqa32 %xmm29,2928(%rsp)
+ vshufps $0xbb,%xmm4,%xmm3,%xmm0
+ vshufps $0x11,%xmm4,%xmm3,%xmm3
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,32(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm3,%xmm3
+ vmovdqu %xmm3,48(%r9)
+ vpaddd .Linitial_abef(%rip),%xmm5,%xmm5
+ vpaddd .Linitial_cdgh(%rip),%xmm6,%xmm6
+ vshufps $0xbb,%xmm6,%xmm5,%xmm0
+ vshufps $0x11,%xmm6,%xmm5,%xmm5
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,64(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm5,%xmm5
+ vmovdqu %xmm5,80(%r9)
+ vpaddd .Linitial_abef(%rip),%xmm7,%xmm7
+ vpaddd .Linitial_cdgh(%rip),%xmm8,%xmm8
+ vshufps $0xbb,%xmm8,%xmm7,%xmm0
+ vshufps $0x11,%xmm8,%xmm7,%xmm7
+ vpshufb .Lbyte_swap(%rip),%xmm0,%xmm0
+ vmovdqu %xmm0,96(%r9)
+ vpshufb .Lbyte_swap(%rip),%xmm7,%xmm7
+ vmovdqu %xmm7,112(%r9)
  add $16,%rsi
  add $16,%rdx
  dec %rcx
