@@ -96,7 +96,7 @@ def extensions() -> list[Extension]:
         "fastpath._sha256d",
         sources=[str(FOLDER / "_sha256d.pyx")],
         include_dirs=[str(FOLDER)],
-        depends=[str(path) for pattern in ("*.h", "*.pxi", "kernels/*") for path in sorted(FOLDER.glob(pattern))],
+        depends=[str(path) for pattern in ("*.[ch]", "*.pxi", "kernels/*") for path in sorted(FOLDER.glob(pattern))],
         extra_compile_args=OPTIMISE,
     )
     try:

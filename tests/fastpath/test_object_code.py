@@ -20,7 +20,7 @@ assert _spec.loader is not None
 build = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(build)
 
-COMPILERS = ["gcc", "clang", "clang-19"]
+COMPILERS = ["gcc", next((name for name in ("clang", "clang-19", "clang-14") if shutil.which(name)), "clang")]
 WIDE = re.compile(r"%zmm|%[xy]mm(1[6-9]|2\d|3[01])|\{1to")
 LANES = {"shani_scan": 4, "shani_versions": 4, "shani_xmm_versions": 4}
 LANES |= {f"shani_{width}_{work}": lanes for width, lanes in (("ymm", 8), ("zmm", 16)) for work in ("scan", "versions")}
