@@ -79,128 +79,128 @@ fastpath_shani_zmm_scan_loop:
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpunpckhqdq %zmm28,%zmm27,%zmm9
- vpaddd 160(%rdi){1to16},%zmm24,%zmm10
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd 160(%rdi){1to16},%zmm24,%zmm10
  vpaddd 164(%rdi){1to16},%zmm23,%zmm11
- vpaddd 168(%rdi){1to16},%zmm9,%zmm12
- vpaddd 172(%rdi){1to16},%zmm31,%zmm17
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 168(%rdi){1to16},%zmm9,%zmm12
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd 172(%rdi){1to16},%zmm31,%zmm17
  vpaddd 176(%rdi){1to16},%zmm22,%zmm18
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 180(%rdi){1to16},%zmm21,%zmm19
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 184(%rdi){1to16},%zmm30,%zmm20
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 188(%rdi){1to16},%zmm29,%zmm13
  vpaddd .Lround_constants+0(%rip){1to16},%zmm10,%zmm14
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+4(%rip){1to16},%zmm11,%zmm15
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpunpckldq %zmm15,%zmm14,%zmm16
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %zmm16,2944(%rsp)
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckhdq %zmm15,%zmm14,%zmm25
  vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa32 %zmm25,3008(%rsp)
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+8(%rip){1to16},%zmm12,%zmm26
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 56(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %zmm25,3008(%rsp)
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd .Lround_constants+8(%rip){1to16},%zmm12,%zmm26
  vpaddd .Lround_constants+12(%rip){1to16},%zmm17,%zmm27
  vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm27,%zmm26,%zmm28
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %zmm28,3072(%rsp)
  vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpunpckhdq %zmm27,%zmm26,%zmm24
  vmovdqa32 %zmm24,3136(%rsp)
- vpaddd .Lround_constants+16(%rip){1to16},%zmm18,%zmm23
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd .Lround_constants+20(%rip){1to16},%zmm19,%zmm9
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 0(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+16(%rip){1to16},%zmm18,%zmm23
  vmovq 8(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+20(%rip){1to16},%zmm19,%zmm9
+ vpunpckldq %zmm9,%zmm23,%zmm31
  vmovq 64(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %zmm31,3200(%rsp)
  vmovq 72(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpunpckldq %zmm9,%zmm23,%zmm31
- vmovdqa32 %zmm31,3200(%rsp)
- vmovq 256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpunpckhdq %zmm9,%zmm23,%zmm22
- vmovq 264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %zmm22,3264(%rsp)
  vpaddd .Lround_constants+24(%rip){1to16},%zmm20,%zmm21
- vmovq 320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+28(%rip){1to16},%zmm13,%zmm30
- vmovq 328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm30,%zmm21,%zmm29
  vmovdqa32 %zmm29,3328(%rsp)
- vmovq 384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 448(%rsp),%xmm0
+ vmovq 192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpunpckhdq %zmm30,%zmm21,%zmm16
- vmovdqa32 %zmm16,3392(%rsp)
- vmovq 456(%rsp),%xmm0
+ vmovq 200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %zmm16,3392(%rsp)
+ vmovq 256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%zmm11,%zmm14
  vprord $18,%zmm11,%zmm15
- vmovq 512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $3,%zmm11,%zmm25
  vpxord %zmm15,%zmm14,%zmm28
- vpxord %zmm25,%zmm28,%zmm26
- vpaddd %zmm10,%zmm26,%zmm27
- vmovq 520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+64(%rip){1to16},%zmm27,%zmm24
- vprord $7,%zmm12,%zmm31
- vmovq 576(%rsp),%xmm0
+ vmovq 320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm25,%zmm28,%zmm26
+ vmovq 328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd %zmm10,%zmm26,%zmm27
+ vpaddd .Lround_constants+64(%rip){1to16},%zmm27,%zmm24
+ vmovq 384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $7,%zmm12,%zmm31
+ vmovq 392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $18,%zmm12,%zmm23
  vpsrld $3,%zmm12,%zmm9
+ vmovq 448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm23,%zmm31,%zmm22
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm9,%zmm22,%zmm29
+ vmovq 512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm11,%zmm29,%zmm21
  vpaddd .Lconstants+12(%rip){1to16},%zmm21,%zmm30
- vmovq 640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+68(%rip){1to16},%zmm30,%zmm16
  vpunpckldq %zmm16,%zmm24,%zmm14
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %zmm14,3968(%rsp)
+ vmovq 640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpunpckhdq %zmm16,%zmm24,%zmm15
  vmovq 648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm14,3968(%rsp)
- vpunpckhdq %zmm16,%zmm24,%zmm15
  vmovdqa32 %zmm15,4032(%rsp)
  vprord $17,%zmm27,%zmm28
  vmovq 704(%rsp),%xmm0
@@ -260,20 +260,20 @@ fastpath_shani_zmm_scan_loop:
  vmovq 1216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm9,%zmm10,%zmm31
- vpaddd %zmm17,%zmm31,%zmm11
  vmovq 1224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %zmm17,%zmm31,%zmm11
  vpaddd .Lround_constants+76(%rip){1to16},%zmm11,%zmm21
- vpunpckldq %zmm21,%zmm24,%zmm12
- vmovdqa32 %zmm12,4096(%rsp)
  vmovq 1280(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckhdq %zmm21,%zmm24,%zmm16
- vmovdqa32 %zmm16,4160(%rsp)
+ vpunpckldq %zmm21,%zmm24,%zmm12
  vmovq 1288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %zmm12,4096(%rsp)
  vmovq 1344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpunpckhdq %zmm21,%zmm24,%zmm16
+ vmovdqa32 %zmm16,4160(%rsp)
  vmovq 1352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $17,%zmm14,%zmm15
@@ -293,32 +293,32 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%zmm19,%zmm29
  vprord $18,%zmm19,%zmm22
- vpsrld $3,%zmm19,%zmm10
  vmovq 1544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm22,%zmm29,%zmm9
+ vpsrld $3,%zmm19,%zmm10
  vmovq 1600(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm10,%zmm9,%zmm31
+ vpxord %zmm22,%zmm29,%zmm9
  vmovq 1608(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm10,%zmm9,%zmm31
  vpaddd %zmm31,%zmm23,%zmm17
- vpaddd %zmm18,%zmm17,%zmm12
  vmovq 1664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+80(%rip){1to16},%zmm12,%zmm24
+ vpaddd %zmm18,%zmm17,%zmm12
  vmovq 1672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+80(%rip){1to16},%zmm12,%zmm24
  vprord $17,%zmm11,%zmm21
- vprord $19,%zmm11,%zmm16
  vmovq 1728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpsrld $10,%zmm11,%zmm15
+ vprord $19,%zmm11,%zmm16
  vmovq 1736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm16,%zmm21,%zmm25
+ vpsrld $10,%zmm11,%zmm15
  vmovq 1792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm16,%zmm21,%zmm25
  vpxord %zmm15,%zmm25,%zmm26
  vmovq 1800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
@@ -327,72 +327,72 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%zmm20,%zmm29
  vpsrld $3,%zmm20,%zmm22
- vpxord %zmm29,%zmm28,%zmm9
  vmovq 1864(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm22,%zmm9,%zmm10
- vpaddd %zmm10,%zmm26,%zmm23
- vpaddd %zmm19,%zmm23,%zmm31
+ vpxord %zmm29,%zmm28,%zmm9
  vmovq 1920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+84(%rip){1to16},%zmm31,%zmm17
+ vpxord %zmm22,%zmm9,%zmm10
  vmovq 1928(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpunpckldq %zmm17,%zmm24,%zmm18
+ vpaddd %zmm10,%zmm26,%zmm23
+ vpaddd %zmm19,%zmm23,%zmm31
  vmovq 1984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa32 %zmm18,4224(%rsp)
- vpunpckhdq %zmm17,%zmm24,%zmm21
+ vpaddd .Lround_constants+84(%rip){1to16},%zmm31,%zmm17
  vmovq 1992(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %zmm21,4288(%rsp)
+ vpunpckldq %zmm17,%zmm24,%zmm18
  vmovq 2048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %zmm18,4224(%rsp)
+ vpunpckhdq %zmm17,%zmm24,%zmm21
  vmovq 2056(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %zmm21,4288(%rsp)
  vmovq 2112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 2120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $17,%zmm12,%zmm16
- vprord $19,%zmm12,%zmm25
  vmovq 2176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpsrld $10,%zmm12,%zmm15
  vmovq 2184(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm25,%zmm16,%zmm28
+ vprord $17,%zmm12,%zmm16
+ vprord $19,%zmm12,%zmm25
  vmovq 2240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm15,%zmm28,%zmm29
- vprord $7,%zmm13,%zmm9
+ vpsrld $10,%zmm12,%zmm15
  vmovq 2248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $18,%zmm13,%zmm22
+ vpxord %zmm25,%zmm16,%zmm28
  vmovq 2304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpsrld $3,%zmm13,%zmm26
- vpxord %zmm22,%zmm9,%zmm10
+ vpxord %zmm15,%zmm28,%zmm29
+ vprord $7,%zmm13,%zmm9
  vmovq 2312(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm26,%zmm10,%zmm23
+ vprord $18,%zmm13,%zmm22
  vmovq 2368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm23,%zmm29,%zmm19
+ vpsrld $3,%zmm13,%zmm26
+ vpxord %zmm22,%zmm9,%zmm10
  vmovq 2376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm20,%zmm19,%zmm18
- vpaddd .Lconstants+16(%rip){1to16},%zmm18,%zmm24
+ vpxord %zmm26,%zmm10,%zmm23
  vmovq 2432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+88(%rip){1to16},%zmm24,%zmm17
- vprord $17,%zmm31,%zmm21
+ vpaddd %zmm23,%zmm29,%zmm19
  vmovq 2440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %zmm20,%zmm19,%zmm18
+ vpaddd .Lconstants+16(%rip){1to16},%zmm18,%zmm24
  vmovq 2496(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lround_constants+88(%rip){1to16},%zmm24,%zmm17
  vmovq 2504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $17,%zmm31,%zmm21
  vmovq 2560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 2568(%rsp),%xmm0
@@ -405,124 +405,124 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 2696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $19,%zmm31,%zmm16
  vmovq 2752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpsrld $10,%zmm31,%zmm25
  vmovq 2760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm16,%zmm21,%zmm28
  vmovq 2816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm25,%zmm28,%zmm15
- vpaddd %zmm27,%zmm15,%zmm9
+ vprord $19,%zmm31,%zmm16
+ vpsrld $10,%zmm31,%zmm25
  vmovq 2824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm13,%zmm9,%zmm22
+ vpxord %zmm16,%zmm21,%zmm28
  vmovq 2880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lconstants+20(%rip){1to16},%zmm22,%zmm10
+ vpxord %zmm25,%zmm28,%zmm15
+ vpaddd %zmm27,%zmm15,%zmm9
  vmovq 2888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+92(%rip){1to16},%zmm10,%zmm26
- vpunpckldq %zmm26,%zmm17,%zmm29
+ vpaddd %zmm13,%zmm9,%zmm22
  vmovdqa %xmm1,0(%r10)
  vmovdqa %xmm2,256(%r10)
- vmovdqa32 %zmm29,4352(%rsp)
+ vpaddd .Lconstants+20(%rip){1to16},%zmm22,%zmm10
  vmovdqa %xmm3,16(%r10)
  vmovdqa %xmm4,272(%r10)
- vpunpckhdq %zmm26,%zmm17,%zmm23
- vmovdqa32 %zmm23,4416(%rsp)
+ vpaddd .Lround_constants+92(%rip){1to16},%zmm10,%zmm26
+ vpunpckldq %zmm26,%zmm17,%zmm29
  vmovdqa %xmm5,32(%r10)
  vmovdqa %xmm6,288(%r10)
- vprord $17,%zmm24,%zmm19
+ vmovdqa32 %zmm29,4352(%rsp)
  vmovdqa %xmm7,48(%r10)
  vmovdqa %xmm8,304(%r10)
- vprord $19,%zmm24,%zmm20
+ vpunpckhdq %zmm26,%zmm17,%zmm23
+ vmovdqa32 %zmm23,4416(%rsp)
  vmovdqa (%rsi),%xmm1
  vpaddd .Lnonce_steps+64(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
- vpsrld $10,%zmm24,%zmm18
- vpxord %zmm20,%zmm19,%zmm21
+ vprord $17,%zmm24,%zmm19
  vmovdqa (%rsi),%xmm3
  vpaddd .Lnonce_steps+80(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
- vpxord %zmm18,%zmm21,%zmm16
+ vprord $19,%zmm24,%zmm20
  vmovdqa (%rsi),%xmm5
  vpaddd .Lnonce_steps+96(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
- vpaddd %zmm30,%zmm16,%zmm28
- vpaddd .Lconstants+0(%rip){1to16},%zmm28,%zmm25
+ vpsrld $10,%zmm24,%zmm18
+ vpxord %zmm20,%zmm19,%zmm21
  vmovdqa (%rsi),%xmm7
  vpaddd .Lnonce_steps+112(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
+ vpxord %zmm18,%zmm21,%zmm16
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd %zmm30,%zmm16,%zmm28
+ vpaddd .Lconstants+0(%rip){1to16},%zmm28,%zmm25
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+96(%rip){1to16},%zmm25,%zmm15
  vprord $17,%zmm10,%zmm9
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm10,%zmm13
  vpsrld $10,%zmm10,%zmm22
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm13,%zmm9,%zmm29
- vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm22,%zmm29,%zmm17
- vmovq 16(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm13,%zmm9,%zmm29
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm22,%zmm29,%zmm17
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm14,%zmm17,%zmm26
  vpaddd .Lround_constants+100(%rip){1to16},%zmm26,%zmm23
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %zmm23,%zmm15,%zmm19
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %zmm19,4480(%rsp)
  vpunpckhdq %zmm23,%zmm15,%zmm20
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %zmm20,4544(%rsp)
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm25,%zmm21
  vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $19,%zmm25,%zmm18
- vpsrld $10,%zmm25,%zmm16
- vmovq 32(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm18,%zmm21,%zmm28
- vpxord %zmm16,%zmm28,%zmm9
  vmovq 32(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm11,%zmm9,%zmm13
- vpaddd .Lround_constants+104(%rip){1to16},%zmm13,%zmm29
- vprord $17,%zmm26,%zmm22
- vprord $19,%zmm26,%zmm17
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpsrld $10,%zmm26,%zmm19
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $19,%zmm25,%zmm18
+ vpsrld $10,%zmm25,%zmm16
+ vpxord %zmm18,%zmm21,%zmm28
+ vpxord %zmm16,%zmm28,%zmm9
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm17,%zmm22,%zmm15
+ vpaddd %zmm11,%zmm9,%zmm13
+ vpaddd .Lround_constants+104(%rip){1to16},%zmm13,%zmm29
  vmovq 40(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm19,%zmm15,%zmm23
- vpaddd %zmm12,%zmm23,%zmm20
- vpaddd .Lround_constants+108(%rip){1to16},%zmm20,%zmm21
+ vprord $17,%zmm26,%zmm22
+ vprord $19,%zmm26,%zmm17
+ vpsrld $10,%zmm26,%zmm19
  vmovq 48(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckldq %zmm21,%zmm29,%zmm18
- vmovdqa32 %zmm18,4608(%rsp)
+ vpxord %zmm17,%zmm22,%zmm15
+ vpxord %zmm19,%zmm15,%zmm23
  vmovq 48(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpunpckhdq %zmm21,%zmm29,%zmm28
+ vpaddd %zmm12,%zmm23,%zmm20
+ vpaddd .Lround_constants+108(%rip){1to16},%zmm20,%zmm21
+ vpunpckldq %zmm21,%zmm29,%zmm18
  vmovq 48(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa32 %zmm18,4608(%rsp)
+ vpunpckhdq %zmm21,%zmm29,%zmm28
  vmovdqa32 %zmm28,4672(%rsp)
  vmovq 48(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
@@ -573,12 +573,12 @@ fastpath_shani_zmm_scan_loop:
  vprord $17,%zmm19,%zmm18
  vmovq 152(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $19,%zmm19,%zmm29
+ vpsrld $10,%zmm19,%zmm28
  vmovq 208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $19,%zmm19,%zmm29
- vpsrld $10,%zmm19,%zmm28
  vmovq 272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 280(%rsp),%xmm0
@@ -593,246 +593,246 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 464(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %zmm29,%zmm18,%zmm21
  vmovq 472(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm28,%zmm21,%zmm16
  vmovq 528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm29,%zmm18,%zmm21
- vmovq 536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm28,%zmm21,%zmm16
- vmovq 592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm10,%zmm16,%zmm22
  vpaddd .Lconstants+24(%rip){1to16},%zmm22,%zmm23
- vmovq 600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+120(%rip){1to16},%zmm23,%zmm17
- vmovq 656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm9,%zmm15
  vprord $19,%zmm9,%zmm18
+ vmovq 600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpsrld $10,%zmm9,%zmm29
+ vmovq 656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm18,%zmm15,%zmm21
  vmovq 664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpsrld $10,%zmm9,%zmm29
  vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm18,%zmm15,%zmm21
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm29,%zmm21,%zmm28
  vprord $7,%zmm27,%zmm16
- vmovq 792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $18,%zmm27,%zmm22
- vmovq 848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%zmm27,%zmm15
  vpxord %zmm22,%zmm16,%zmm18
+ vmovq 792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm15,%zmm18,%zmm21
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm25,%zmm28,%zmm29
  vmovq 856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm15,%zmm18,%zmm21
+ vpaddd %zmm21,%zmm29,%zmm16
  vmovq 912(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm25,%zmm28,%zmm29
  vmovq 920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %zmm21,%zmm29,%zmm16
  vmovq 976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lconstants+16(%rip){1to16},%zmm16,%zmm22
  vmovq 984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd .Lround_constants+124(%rip){1to16},%zmm22,%zmm18
  vmovq 1040(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lconstants+16(%rip){1to16},%zmm16,%zmm22
+ vpunpckldq %zmm18,%zmm17,%zmm15
  vmovq 1048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+124(%rip){1to16},%zmm22,%zmm18
- vmovq 1112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpunpckldq %zmm18,%zmm17,%zmm15
  vmovdqa32 %zmm15,4864(%rsp)
  vpunpckhdq %zmm18,%zmm17,%zmm28
  vmovdqa32 %zmm28,4928(%rsp)
- vmovq 1168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm23,%zmm29
  vprord $19,%zmm23,%zmm21
- vmovq 1176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $10,%zmm23,%zmm16
  vpxord %zmm21,%zmm29,%zmm15
  vpxord %zmm16,%zmm15,%zmm17
  vprord $7,%zmm30,%zmm18
- vmovq 1232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%zmm30,%zmm28
  vpsrld $3,%zmm30,%zmm29
  vpxord %zmm28,%zmm18,%zmm21
- vmovq 1240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm29,%zmm21,%zmm15
  vpaddd %zmm26,%zmm17,%zmm16
- vmovq 1296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm15,%zmm16,%zmm18
  vpaddd %zmm27,%zmm18,%zmm28
+ vmovq 1240(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 1304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+128(%rip){1to16},%zmm28,%zmm21
  vmovq 1368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $17,%zmm22,%zmm29
  vmovq 1424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+128(%rip){1to16},%zmm28,%zmm21
- vmovq 1432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $17,%zmm22,%zmm29
- vmovq 1488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm22,%zmm17
  vpsrld $10,%zmm22,%zmm16
+ vmovq 1432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm17,%zmm29,%zmm15
+ vmovq 1488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %zmm16,%zmm15,%zmm18
  vmovq 1496(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm17,%zmm29,%zmm15
+ vprord $7,%zmm14,%zmm27
  vmovq 1552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm16,%zmm15,%zmm18
+ vprord $18,%zmm14,%zmm29
  vmovq 1560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $3,%zmm14,%zmm17
+ vpxord %zmm29,%zmm27,%zmm15
  vmovq 1616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $7,%zmm14,%zmm27
+ vpxord %zmm17,%zmm15,%zmm16
  vmovq 1624(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $18,%zmm14,%zmm29
- vpsrld $3,%zmm14,%zmm17
+ vpaddd %zmm13,%zmm18,%zmm27
+ vpaddd %zmm16,%zmm27,%zmm29
  vmovq 1680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm29,%zmm27,%zmm15
+ vpaddd %zmm30,%zmm29,%zmm15
  vmovq 1688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm17,%zmm15,%zmm16
- vpaddd %zmm13,%zmm18,%zmm27
+ vpaddd .Lround_constants+132(%rip){1to16},%zmm15,%zmm17
  vmovq 1744(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm16,%zmm27,%zmm29
- vmovq 1752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 1808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %zmm30,%zmm29,%zmm15
- vpaddd .Lround_constants+132(%rip){1to16},%zmm15,%zmm17
  vpunpckldq %zmm17,%zmm21,%zmm18
- vmovq 1816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %zmm18,4992(%rsp)
  vpunpckhdq %zmm17,%zmm21,%zmm27
+ vmovq 1752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %zmm27,5056(%rsp)
+ vmovq 1808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vprord $17,%zmm28,%zmm16
+ vmovq 1816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $19,%zmm28,%zmm29
+ vpsrld $10,%zmm28,%zmm30
  vmovq 1872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %zmm27,5056(%rsp)
+ vpxord %zmm29,%zmm16,%zmm18
  vmovq 1880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $17,%zmm28,%zmm16
- vprord $19,%zmm28,%zmm29
- vmovq 1936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpsrld $10,%zmm28,%zmm30
- vmovq 1944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm29,%zmm16,%zmm18
  vpxord %zmm30,%zmm18,%zmm21
  vprord $7,%zmm11,%zmm17
+ vprord $18,%zmm11,%zmm27
+ vmovq 1936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpsrld $3,%zmm11,%zmm16
+ vmovq 1944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 2000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $18,%zmm11,%zmm27
- vmovq 2008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $3,%zmm11,%zmm16
- vmovq 2064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm27,%zmm17,%zmm29
  vpxord %zmm16,%zmm29,%zmm18
+ vmovq 2008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %zmm20,%zmm21,%zmm30
+ vmovq 2064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 2072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm20,%zmm21,%zmm30
  vmovq 2128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm18,%zmm30,%zmm17
+ vpaddd %zmm14,%zmm17,%zmm27
  vmovq 2136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd .Lround_constants+136(%rip){1to16},%zmm27,%zmm29
  vmovq 2192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm18,%zmm30,%zmm17
+ vprord $17,%zmm15,%zmm16
+ vprord $19,%zmm15,%zmm21
  vmovq 2200(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpsrld $10,%zmm15,%zmm30
  vmovq 2256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm14,%zmm17,%zmm27
- vpaddd .Lround_constants+136(%rip){1to16},%zmm27,%zmm29
- vprord $17,%zmm15,%zmm16
  vmovq 2264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $19,%zmm15,%zmm21
- vpsrld $10,%zmm15,%zmm30
+ vmovq 2320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm21,%zmm16,%zmm18
  vpxord %zmm30,%zmm18,%zmm17
  vprord $7,%zmm12,%zmm14
- vprord $18,%zmm12,%zmm16
- vpsrld $3,%zmm12,%zmm21
- vmovq 2320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm16,%zmm14,%zmm18
- vpxord %zmm21,%zmm18,%zmm30
  vmovq 2328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm19,%zmm17,%zmm14
+ vprord $18,%zmm12,%zmm16
+ vpsrld $3,%zmm12,%zmm21
  vmovq 2384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm16,%zmm14,%zmm18
+ vpxord %zmm21,%zmm18,%zmm30
+ vpaddd %zmm19,%zmm17,%zmm14
+ vmovq 2392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm30,%zmm14,%zmm16
  vpaddd %zmm11,%zmm16,%zmm18
  vpaddd .Lround_constants+140(%rip){1to16},%zmm18,%zmm21
- vmovq 2392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 2448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckldq %zmm21,%zmm29,%zmm17
+ vmovdqa32 %zmm17,5120(%rsp)
  vmovq 2456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm17,5120(%rsp)
  vpunpckhdq %zmm21,%zmm29,%zmm14
- vmovq 2512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 2520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %zmm14,5184(%rsp)
- vmovq 2576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%zmm27,%zmm30
  vprord $19,%zmm27,%zmm16
  vpsrld $10,%zmm27,%zmm11
- vmovq 2584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm16,%zmm30,%zmm17
+ vmovq 2512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm11,%zmm17,%zmm29
  vprord $7,%zmm31,%zmm21
- vmovq 2640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%zmm31,%zmm14
- vmovq 2648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $3,%zmm31,%zmm30
  vpxord %zmm14,%zmm21,%zmm16
  vpxord %zmm30,%zmm16,%zmm17
+ vmovq 2576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd %zmm9,%zmm29,%zmm11
+ vmovq 2584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm17,%zmm11,%zmm21
+ vmovq 2640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm12,%zmm21,%zmm14
+ vmovq 2648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 2704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm9,%zmm29,%zmm11
- vpaddd %zmm17,%zmm11,%zmm21
- vpaddd %zmm12,%zmm21,%zmm14
  vmovq 2712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 2768(%rsp),%xmm0
@@ -845,340 +845,340 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 2896(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+144(%rip){1to16},%zmm14,%zmm16
  vmovq 2904(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $17,%zmm18,%zmm30
  vmovdqa %xmm1,64(%r10)
  vmovdqa %xmm2,320(%r10)
- vpaddd .Lround_constants+144(%rip){1to16},%zmm14,%zmm16
- vmovdqa %xmm3,80(%r10)
- vmovdqa %xmm4,336(%r10)
- vprord $17,%zmm18,%zmm30
- vmovdqa %xmm5,96(%r10)
- vmovdqa %xmm6,352(%r10)
  vprord $19,%zmm18,%zmm29
  vpsrld $10,%zmm18,%zmm11
+ vmovdqa %xmm3,80(%r10)
+ vmovdqa %xmm4,336(%r10)
+ vpxord %zmm29,%zmm30,%zmm17
+ vmovdqa %xmm5,96(%r10)
+ vmovdqa %xmm6,352(%r10)
+ vpxord %zmm11,%zmm17,%zmm21
  vmovdqa %xmm7,112(%r10)
  vmovdqa %xmm8,368(%r10)
- vpxord %zmm29,%zmm30,%zmm17
+ vprord $7,%zmm24,%zmm12
+ vprord $18,%zmm24,%zmm30
  vmovdqa (%rsi),%xmm1
  vpaddd .Lnonce_steps+128(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
- vpxord %zmm11,%zmm17,%zmm21
+ vpsrld $3,%zmm24,%zmm29
  vmovdqa (%rsi),%xmm3
  vpaddd .Lnonce_steps+144(%rip),%xmm3,%xmm3
  vmovdqa 0(%rdi),%xmm4
- vprord $7,%zmm24,%zmm12
- vprord $18,%zmm24,%zmm30
+ vpxord %zmm30,%zmm12,%zmm17
  vmovdqa (%rsi),%xmm5
  vpaddd .Lnonce_steps+160(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
- vpsrld $3,%zmm24,%zmm29
+ vpxord %zmm29,%zmm17,%zmm11
+ vpaddd %zmm23,%zmm21,%zmm12
  vmovdqa (%rsi),%xmm7
  vpaddd .Lnonce_steps+176(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
- vpxord %zmm30,%zmm12,%zmm17
- vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm29,%zmm17,%zmm11
- vpaddd %zmm23,%zmm21,%zmm12
- vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm11,%zmm12,%zmm30
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm31,%zmm30,%zmm17
  vpaddd .Lround_constants+148(%rip){1to16},%zmm17,%zmm29
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm29,%zmm16,%zmm21
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %zmm21,5248(%rsp)
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpunpckhdq %zmm29,%zmm16,%zmm12
  vmovdqa32 %zmm12,5312(%rsp)
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%zmm14,%zmm11
  vprord $19,%zmm14,%zmm30
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm14,%zmm31
  vpxord %zmm30,%zmm11,%zmm21
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm31,%zmm21,%zmm16
  vprord $7,%zmm10,%zmm29
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%zmm10,%zmm12
  vpsrld $3,%zmm10,%zmm11
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm12,%zmm29,%zmm30
  vpxord %zmm11,%zmm30,%zmm21
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm22,%zmm16,%zmm31
  vpaddd %zmm21,%zmm31,%zmm29
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm24,%zmm29,%zmm12
  vpaddd .Lround_constants+152(%rip){1to16},%zmm12,%zmm30
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm17,%zmm11
  vprord $19,%zmm17,%zmm16
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%zmm17,%zmm31
  vpxord %zmm16,%zmm11,%zmm21
  vpxord %zmm31,%zmm21,%zmm29
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%zmm25,%zmm24
  vprord $18,%zmm25,%zmm11
  vpsrld $3,%zmm25,%zmm16
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm11,%zmm24,%zmm21
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm16,%zmm21,%zmm31
  vpaddd %zmm28,%zmm29,%zmm24
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm31,%zmm24,%zmm11
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm10,%zmm11,%zmm21
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+156(%rip){1to16},%zmm21,%zmm16
  vpunpckldq %zmm16,%zmm30,%zmm29
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %zmm29,5376(%rsp)
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpunpckhdq %zmm16,%zmm30,%zmm24
  vmovdqa32 %zmm24,5440(%rsp)
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%zmm12,%zmm31
  vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 32(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $19,%zmm12,%zmm11
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm12,%zmm10
  vpxord %zmm11,%zmm31,%zmm29
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm10,%zmm29,%zmm30
- vmovq 40(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $7,%zmm26,%zmm16
  vprord $18,%zmm26,%zmm24
- vmovq 96(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%zmm26,%zmm31
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm24,%zmm16,%zmm11
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm31,%zmm11,%zmm29
  vpaddd %zmm15,%zmm30,%zmm10
- vmovq 104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm29,%zmm10,%zmm16
  vpaddd %zmm25,%zmm16,%zmm24
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+160(%rip){1to16},%zmm24,%zmm11
  vprord $17,%zmm21,%zmm31
+ vmovq 32(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $19,%zmm21,%zmm30
- vmovq 160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $10,%zmm21,%zmm10
  vpxord %zmm30,%zmm31,%zmm29
+ vmovq 40(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm10,%zmm29,%zmm16
+ vprord $7,%zmm13,%zmm25
+ vprord $18,%zmm13,%zmm31
+ vmovq 96(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpsrld $3,%zmm13,%zmm30
+ vpxord %zmm31,%zmm25,%zmm29
+ vmovq 104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm30,%zmm29,%zmm10
+ vpaddd %zmm27,%zmm16,%zmm25
+ vpaddd %zmm10,%zmm25,%zmm31
+ vmovq 160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd %zmm26,%zmm31,%zmm29
  vmovq 168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+164(%rip){1to16},%zmm29,%zmm30
  vmovq 224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $7,%zmm13,%zmm25
- vprord $18,%zmm13,%zmm31
- vpsrld $3,%zmm13,%zmm30
- vpxord %zmm31,%zmm25,%zmm29
- vpxord %zmm30,%zmm29,%zmm10
  vmovq 296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm27,%zmm16,%zmm25
- vpaddd %zmm10,%zmm25,%zmm31
  vmovq 352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm26,%zmm31,%zmm29
- vpaddd .Lround_constants+164(%rip){1to16},%zmm29,%zmm30
  vmovq 360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpunpckldq %zmm30,%zmm11,%zmm16
  vmovq 416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %zmm16,5504(%rsp)
  vmovq 424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpunpckhdq %zmm30,%zmm11,%zmm25
  vmovq 480(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckldq %zmm30,%zmm11,%zmm16
- vmovq 552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %zmm16,5504(%rsp)
- vmovq 608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpunpckhdq %zmm30,%zmm11,%zmm25
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %zmm25,5568(%rsp)
  vprord $17,%zmm24,%zmm10
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $19,%zmm24,%zmm31
  vpsrld $10,%zmm24,%zmm26
- vmovq 680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm31,%zmm10,%zmm16
  vpxord %zmm26,%zmm16,%zmm11
  vprord $7,%zmm20,%zmm30
  vprord $18,%zmm20,%zmm25
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $3,%zmm20,%zmm10
  vpxord %zmm25,%zmm30,%zmm31
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm10,%zmm31,%zmm16
  vpaddd %zmm18,%zmm11,%zmm26
- vmovq 800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm16,%zmm26,%zmm30
  vpaddd %zmm13,%zmm30,%zmm25
- vmovq 808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+168(%rip){1to16},%zmm25,%zmm31
  vprord $17,%zmm29,%zmm10
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%zmm29,%zmm11
  vpsrld $10,%zmm29,%zmm26
- vmovq 864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm11,%zmm10,%zmm16
  vpxord %zmm26,%zmm16,%zmm30
  vprord $7,%zmm19,%zmm13
  vprord $18,%zmm19,%zmm10
- vmovq 872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $3,%zmm19,%zmm11
  vpxord %zmm10,%zmm13,%zmm16
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm11,%zmm16,%zmm26
  vpaddd %zmm14,%zmm30,%zmm13
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm26,%zmm13,%zmm10
  vpaddd %zmm20,%zmm10,%zmm16
  vpaddd .Lround_constants+172(%rip){1to16},%zmm16,%zmm11
  vpunpckldq %zmm11,%zmm31,%zmm30
- vmovq 936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %zmm30,5632(%rsp)
  vpunpckhdq %zmm11,%zmm31,%zmm13
  vmovdqa32 %zmm13,5696(%rsp)
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $17,%zmm25,%zmm26
+ vmovq 864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $19,%zmm25,%zmm10
  vpsrld $10,%zmm25,%zmm20
  vpxord %zmm10,%zmm26,%zmm30
+ vmovq 872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm20,%zmm30,%zmm31
  vprord $7,%zmm9,%zmm11
- vmovq 1000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%zmm9,%zmm13
  vpsrld $3,%zmm9,%zmm26
  vpxord %zmm13,%zmm11,%zmm10
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm26,%zmm10,%zmm30
  vpaddd %zmm17,%zmm31,%zmm20
  vpaddd %zmm30,%zmm20,%zmm11
- vmovq 1064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm19,%zmm11,%zmm13
  vpaddd .Lround_constants+176(%rip){1to16},%zmm13,%zmm10
  vprord $17,%zmm16,%zmm26
- vmovq 1120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $19,%zmm16,%zmm31
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $10,%zmm16,%zmm20
- vmovq 1184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm31,%zmm26,%zmm30
  vpxord %zmm20,%zmm30,%zmm11
- vmovq 1192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm23,%zmm19
- vmovq 1248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $18,%zmm23,%zmm26
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%zmm23,%zmm31
  vpxord %zmm26,%zmm19,%zmm30
- vmovq 1312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm31,%zmm30,%zmm20
- vmovq 1320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm12,%zmm11,%zmm19
  vpaddd %zmm20,%zmm19,%zmm26
+ vmovq 1256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %zmm9,%zmm26,%zmm30
+ vmovq 1312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd .Lround_constants+180(%rip){1to16},%zmm30,%zmm31
  vmovq 1376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm9,%zmm26,%zmm30
- vmovq 1384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 1440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+180(%rip){1to16},%zmm30,%zmm31
- vmovq 1448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm31,%zmm10,%zmm11
  vmovdqa32 %zmm11,5760(%rsp)
+ vmovq 1384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckhdq %zmm31,%zmm10,%zmm19
  vmovdqa32 %zmm19,5824(%rsp)
- vmovq 1504(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $17,%zmm13,%zmm20
  vprord $19,%zmm13,%zmm26
  vpsrld $10,%zmm13,%zmm9
+ vmovq 1448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm26,%zmm20,%zmm11
+ vpxord %zmm9,%zmm11,%zmm10
+ vmovq 1504(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $7,%zmm22,%zmm31
  vmovq 1512(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm9,%zmm11,%zmm10
- vprord $7,%zmm22,%zmm31
+ vprord $18,%zmm22,%zmm19
  vmovq 1568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 1576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $18,%zmm22,%zmm19
  vmovq 1640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 1696(%rsp),%xmm0
@@ -1191,136 +1191,136 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 1824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm22,%zmm20
  vpxord %zmm19,%zmm31,%zmm26
- vmovq 1952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm20,%zmm26,%zmm11
- vmovq 1960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm21,%zmm10,%zmm9
  vpaddd %zmm11,%zmm9,%zmm31
- vmovq 2016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm23,%zmm31,%zmm19
- vmovq 2024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+184(%rip){1to16},%zmm19,%zmm26
  vprord $17,%zmm30,%zmm20
- vmovq 2080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $19,%zmm30,%zmm10
  vpsrld $10,%zmm30,%zmm9
  vpxord %zmm10,%zmm20,%zmm11
  vpxord %zmm9,%zmm11,%zmm31
- vmovq 2088(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $7,%zmm28,%zmm23
- vmovq 2144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $18,%zmm28,%zmm20
- vmovq 2152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%zmm28,%zmm10
  vpxord %zmm20,%zmm23,%zmm11
+ vmovq 2088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm10,%zmm11,%zmm9
+ vmovq 2144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm24,%zmm31,%zmm23
+ vmovq 2152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd %zmm9,%zmm23,%zmm20
+ vpaddd %zmm22,%zmm20,%zmm11
  vmovq 2208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm10,%zmm11,%zmm9
+ vpaddd .Lround_constants+188(%rip){1to16},%zmm11,%zmm10
  vmovq 2216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %zmm24,%zmm31,%zmm23
- vmovq 2272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm9,%zmm23,%zmm20
- vmovq 2280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm22,%zmm20,%zmm11
- vpaddd .Lround_constants+188(%rip){1to16},%zmm11,%zmm10
- vmovq 2336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpunpckldq %zmm10,%zmm26,%zmm31
  vmovdqa32 %zmm31,5888(%rsp)
+ vmovq 2272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpunpckhdq %zmm10,%zmm26,%zmm23
+ vmovq 2280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %zmm23,5952(%rsp)
+ vmovq 2336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vprord $17,%zmm19,%zmm9
+ vprord $19,%zmm19,%zmm20
  vmovq 2344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpunpckhdq %zmm10,%zmm26,%zmm23
+ vpsrld $10,%zmm19,%zmm22
  vmovq 2400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %zmm23,5952(%rsp)
- vmovq 2408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $17,%zmm19,%zmm9
- vmovq 2464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 2472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $19,%zmm19,%zmm20
- vmovq 2528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpsrld $10,%zmm19,%zmm22
- vmovq 2536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm20,%zmm9,%zmm31
  vpxord %zmm22,%zmm31,%zmm26
- vmovq 2592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 2408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $7,%zmm15,%zmm10
- vmovq 2600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%zmm15,%zmm23
- vmovq 2656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 2472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $3,%zmm15,%zmm9
  vpxord %zmm23,%zmm10,%zmm20
- vmovq 2664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 2528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm9,%zmm20,%zmm31
- vmovq 2720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 2536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm29,%zmm26,%zmm22
- vmovq 2728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 2592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm31,%zmm22,%zmm10
  vpaddd %zmm28,%zmm10,%zmm23
- vmovq 2784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 2600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+192(%rip){1to16},%zmm23,%zmm20
- vmovq 2792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 2656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm11,%zmm9
  vprord $19,%zmm11,%zmm26
+ vmovq 2664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpsrld $10,%zmm11,%zmm22
+ vmovq 2720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm26,%zmm9,%zmm31
+ vmovq 2728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm22,%zmm31,%zmm10
+ vprord $7,%zmm27,%zmm28
+ vmovq 2784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $18,%zmm27,%zmm9
+ vmovq 2792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpsrld $3,%zmm27,%zmm26
+ vpxord %zmm9,%zmm28,%zmm31
+ vpxord %zmm26,%zmm31,%zmm22
  vmovq 2848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpsrld $10,%zmm11,%zmm22
- vpxord %zmm26,%zmm9,%zmm31
+ vpaddd %zmm25,%zmm10,%zmm28
  vmovq 2856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm22,%zmm28,%zmm9
+ vpaddd %zmm15,%zmm9,%zmm31
  vmovq 2912(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm22,%zmm31,%zmm10
  vmovq 2920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $7,%zmm27,%zmm28
- vprord $18,%zmm27,%zmm9
- vpsrld $3,%zmm27,%zmm26
  vmovdqa %xmm1,128(%r10)
  vmovdqa %xmm2,384(%r10)
- vpxord %zmm9,%zmm28,%zmm31
  vmovdqa %xmm3,144(%r10)
  vmovdqa %xmm4,400(%r10)
  vmovdqa %xmm5,160(%r10)
  vmovdqa %xmm6,416(%r10)
- vpxord %zmm26,%zmm31,%zmm22
  vmovdqa %xmm7,176(%r10)
  vmovdqa %xmm8,432(%r10)
- vpaddd %zmm25,%zmm10,%zmm28
- vpaddd %zmm22,%zmm28,%zmm9
- vpaddd %zmm15,%zmm9,%zmm31
  vmovdqa (%rsi),%xmm1
  vpaddd .Lnonce_steps+192(%rip),%xmm1,%xmm1
  vmovdqa 0(%rdi),%xmm2
@@ -1330,123 +1330,123 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa (%rsi),%xmm5
  vpaddd .Lnonce_steps+224(%rip),%xmm5,%xmm5
  vmovdqa 0(%rdi),%xmm6
+ vpaddd .Lround_constants+196(%rip){1to16},%zmm31,%zmm26
  vmovdqa (%rsi),%xmm7
  vpaddd .Lnonce_steps+240(%rip),%xmm7,%xmm7
  vmovdqa 0(%rdi),%xmm8
- vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+196(%rip){1to16},%zmm31,%zmm26
- vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm26,%zmm20,%zmm10
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 16(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %zmm10,6016(%rsp)
  vpunpckhdq %zmm26,%zmm20,%zmm28
- vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 16(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa32 %zmm28,6080(%rsp)
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%zmm23,%zmm22
  vprord $19,%zmm23,%zmm9
  vmovq 24(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm23,%zmm15
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm9,%zmm22,%zmm10
- vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 24(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm15,%zmm10,%zmm20
  vprord $7,%zmm18,%zmm26
  vprord $18,%zmm18,%zmm28
  vpsrld $3,%zmm18,%zmm22
  vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm28,%zmm26,%zmm9
  vpxord %zmm22,%zmm9,%zmm10
  vpaddd %zmm16,%zmm20,%zmm15
  vmovq 32(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm10,%zmm15,%zmm26
  vpaddd %zmm27,%zmm26,%zmm28
  vpaddd .Lround_constants+200(%rip){1to16},%zmm28,%zmm9
  vprord $17,%zmm31,%zmm22
  vprord $19,%zmm31,%zmm20
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%zmm31,%zmm15
  vpxord %zmm20,%zmm22,%zmm10
- vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 32(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm15,%zmm10,%zmm26
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%zmm14,%zmm27
  vprord $18,%zmm14,%zmm22
  vpsrld $3,%zmm14,%zmm20
  vmovq 40(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm22,%zmm27,%zmm10
  vpxord %zmm20,%zmm10,%zmm15
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm13,%zmm26,%zmm27
  vpaddd %zmm15,%zmm27,%zmm22
  vpaddd %zmm18,%zmm22,%zmm10
- vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 40(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+204(%rip){1to16},%zmm10,%zmm20
  vpunpckldq %zmm20,%zmm9,%zmm26
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %zmm26,6144(%rsp)
  vpunpckhdq %zmm20,%zmm9,%zmm27
  vmovq 48(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %zmm27,6208(%rsp)
  vprord $17,%zmm28,%zmm15
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm28,%zmm22
  vpsrld $10,%zmm28,%zmm18
- vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 48(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm22,%zmm15,%zmm26
  vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm18,%zmm26,%zmm9
  vprord $7,%zmm17,%zmm20
  vmovq 56(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $18,%zmm17,%zmm27
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $3,%zmm17,%zmm15
- vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 56(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm27,%zmm20,%zmm22
  vpxord %zmm15,%zmm22,%zmm26
  vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm30,%zmm9,%zmm18
  vmovq 64(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm26,%zmm18,%zmm20
  vpaddd %zmm14,%zmm20,%zmm27
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lround_constants+208(%rip){1to16},%zmm27,%zmm22
+ vmovq 64(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $17,%zmm10,%zmm15
  vmovq 48(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+208(%rip){1to16},%zmm27,%zmm22
  vmovq 56(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $17,%zmm10,%zmm15
  vmovq 120(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 176(%rsp),%xmm0
@@ -1457,21 +1457,21 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $19,%zmm10,%zmm9
  vmovq 304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $19,%zmm10,%zmm9
  vpsrld $10,%zmm10,%zmm18
  vpxord %zmm9,%zmm15,%zmm26
- vmovq 312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm18,%zmm26,%zmm20
  vprord $7,%zmm12,%zmm14
  vprord $18,%zmm12,%zmm15
  vpsrld $3,%zmm12,%zmm9
- vmovq 368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm15,%zmm14,%zmm26
  vpxord %zmm9,%zmm26,%zmm18
+ vmovq 368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm19,%zmm20,%zmm14
  vpaddd %zmm18,%zmm14,%zmm15
  vpaddd %zmm17,%zmm15,%zmm26
@@ -1480,30 +1480,28 @@ fastpath_shani_zmm_scan_loop:
  vpaddd .Lround_constants+212(%rip){1to16},%zmm26,%zmm9
  vpunpckldq %zmm9,%zmm22,%zmm20
  vmovdqa32 %zmm20,6272(%rsp)
- vpunpckhdq %zmm9,%zmm22,%zmm19
- vmovdqa32 %zmm19,6336(%rsp)
- vprord $17,%zmm27,%zmm14
- vprord $19,%zmm27,%zmm18
- vpsrld $10,%zmm27,%zmm15
- vpxord %zmm18,%zmm14,%zmm17
  vmovq 432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm15,%zmm17,%zmm20
- vprord $7,%zmm21,%zmm22
+ vpunpckhdq %zmm9,%zmm22,%zmm19
+ vmovdqa32 %zmm19,6336(%rsp)
  vmovq 440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $17,%zmm27,%zmm14
+ vprord $19,%zmm27,%zmm18
  vmovq 496(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpsrld $10,%zmm27,%zmm15
+ vpxord %zmm18,%zmm14,%zmm17
  vmovq 504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm15,%zmm17,%zmm20
  vmovq 560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vprord $7,%zmm21,%zmm22
  vmovq 568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $18,%zmm21,%zmm9
  vmovq 624(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $3,%zmm21,%zmm19
  vmovq 632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 688(%rsp),%xmm0
@@ -1512,199 +1510,201 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $18,%zmm21,%zmm9
  vmovq 760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpsrld $3,%zmm21,%zmm19
+ vpxord %zmm9,%zmm22,%zmm14
  vmovq 816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm9,%zmm22,%zmm14
- vmovq 888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm19,%zmm14,%zmm18
  vpaddd %zmm11,%zmm20,%zmm17
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm18,%zmm17,%zmm15
  vpaddd %zmm12,%zmm15,%zmm22
- vmovq 952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+216(%rip){1to16},%zmm22,%zmm9
  vprord $17,%zmm26,%zmm14
  vprord $19,%zmm26,%zmm19
  vpsrld $10,%zmm26,%zmm20
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm19,%zmm14,%zmm11
  vpxord %zmm20,%zmm11,%zmm17
- vmovq 1016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $7,%zmm24,%zmm18
  vprord $18,%zmm24,%zmm15
- vmovq 1072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $3,%zmm24,%zmm12
  vpxord %zmm15,%zmm18,%zmm14
  vpxord %zmm12,%zmm14,%zmm19
  vpaddd %zmm23,%zmm17,%zmm11
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd %zmm19,%zmm11,%zmm20
+ vmovq 1016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 1080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm19,%zmm11,%zmm20
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm21,%zmm20,%zmm18
  vpaddd .Lround_constants+220(%rip){1to16},%zmm18,%zmm15
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %zmm15,%zmm9,%zmm14
- vmovq 1264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %zmm14,6400(%rsp)
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckhdq %zmm15,%zmm9,%zmm12
  vmovdqa32 %zmm12,6464(%rsp)
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm22,%zmm17
- vmovq 1336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm22,%zmm23
  vpsrld $10,%zmm22,%zmm11
- vmovq 1392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm23,%zmm17,%zmm19
- vmovq 1400(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm11,%zmm19,%zmm20
- vmovq 1456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $7,%zmm29,%zmm21
  vprord $18,%zmm29,%zmm14
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $3,%zmm29,%zmm9
- vmovq 1520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1400(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm14,%zmm21,%zmm15
- vmovq 1528(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm9,%zmm15,%zmm12
  vpaddd %zmm31,%zmm20,%zmm22
- vmovq 1584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm12,%zmm22,%zmm17
- vmovq 1592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm24,%zmm17,%zmm23
  vpaddd .Lround_constants+224(%rip){1to16},%zmm23,%zmm19
  vprord $17,%zmm18,%zmm11
- vmovq 1648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1528(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $19,%zmm18,%zmm21
  vpsrld $10,%zmm18,%zmm14
- vmovq 1656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm21,%zmm11,%zmm15
- vmovq 1712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm14,%zmm15,%zmm9
  vprord $7,%zmm25,%zmm20
- vmovq 1720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $18,%zmm25,%zmm31
- vmovq 1776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm25,%zmm22
  vpxord %zmm31,%zmm20,%zmm12
+ vmovq 1712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm22,%zmm12,%zmm17
+ vmovq 1720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %zmm28,%zmm9,%zmm24
+ vmovq 1776(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd %zmm17,%zmm24,%zmm18
  vmovq 1784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm22,%zmm12,%zmm17
  vmovq 1840(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %zmm28,%zmm9,%zmm24
+ vpaddd %zmm29,%zmm18,%zmm11
  vmovq 1848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm17,%zmm24,%zmm18
- vmovq 1904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm29,%zmm18,%zmm11
- vmovq 1968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+228(%rip){1to16},%zmm11,%zmm21
  vpunpckldq %zmm21,%zmm19,%zmm15
+ vmovq 1904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %zmm15,6528(%rsp)
+ vmovq 1912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpunpckhdq %zmm21,%zmm19,%zmm14
+ vmovdqa32 %zmm14,6592(%rsp)
+ vmovq 1968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $17,%zmm23,%zmm20
  vmovq 1976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm15,6528(%rsp)
+ vprord $19,%zmm23,%zmm31
  vmovq 2032(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpunpckhdq %zmm21,%zmm19,%zmm14
- vmovq 2040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %zmm14,6592(%rsp)
- vprord $17,%zmm23,%zmm20
- vprord $19,%zmm23,%zmm31
- vmovq 2096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $10,%zmm23,%zmm12
  vpxord %zmm31,%zmm20,%zmm22
- vmovq 2104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 2040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm12,%zmm22,%zmm9
+ vmovq 2096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%zmm16,%zmm28
  vprord $18,%zmm16,%zmm24
+ vmovq 2104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $3,%zmm16,%zmm17
  vmovq 2160(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $3,%zmm16,%zmm17
+ vpxord %zmm24,%zmm28,%zmm18
  vmovq 2168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm17,%zmm18,%zmm29
+ vpaddd %zmm10,%zmm9,%zmm15
  vmovq 2224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm24,%zmm28,%zmm18
- vpxord %zmm17,%zmm18,%zmm29
+ vpaddd %zmm29,%zmm15,%zmm19
  vmovq 2232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %zmm10,%zmm9,%zmm15
+ vpaddd %zmm25,%zmm19,%zmm21
  vmovq 2288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm29,%zmm15,%zmm19
- vpaddd %zmm25,%zmm19,%zmm21
- vmovq 2296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+232(%rip){1to16},%zmm21,%zmm14
  vprord $17,%zmm11,%zmm23
+ vmovq 2296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $19,%zmm11,%zmm20
  vmovq 2352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $19,%zmm11,%zmm20
- vmovq 2360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm11,%zmm31
  vpxord %zmm20,%zmm23,%zmm22
+ vmovq 2360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm31,%zmm22,%zmm12
  vmovq 2416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm31,%zmm22,%zmm12
+ vprord $7,%zmm13,%zmm28
  vmovq 2424(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $7,%zmm13,%zmm28
- vmovq 2480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%zmm13,%zmm24
  vpsrld $3,%zmm13,%zmm18
+ vmovq 2480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm24,%zmm28,%zmm17
  vmovq 2488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm24,%zmm28,%zmm17
  vpxord %zmm18,%zmm17,%zmm9
+ vpaddd %zmm27,%zmm12,%zmm10
  vmovq 2544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm27,%zmm12,%zmm10
  vpaddd %zmm9,%zmm10,%zmm15
  vmovq 2552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
@@ -1767,173 +1767,173 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
  vmovdqa32 0(%r8),%zmm9
- vprord $7,%zmm9,%zmm10
- vprord $18,%zmm9,%zmm11
  vmovdqa .Linitial_abef(%rip),%xmm3
  vmovdqa .Linitial_cdgh(%rip),%xmm4
- vpsrld $3,%zmm9,%zmm12
- vpxord %zmm11,%zmm10,%zmm13
+ vprord $7,%zmm9,%zmm10
  vmovdqa .Linitial_abef(%rip),%xmm5
  vmovdqa .Linitial_cdgh(%rip),%xmm6
- vpxord %zmm12,%zmm13,%zmm14
- vpaddd 96(%rdi){1to16},%zmm14,%zmm15
- vpaddd 100(%rdi){1to16},%zmm9,%zmm16
+ vprord $18,%zmm9,%zmm11
  vmovdqa .Linitial_abef(%rip),%xmm7
  vmovdqa .Linitial_cdgh(%rip),%xmm8
- vpaddd .Lround_constants+72(%rip){1to16},%zmm15,%zmm17
- vpaddd .Lround_constants+76(%rip){1to16},%zmm16,%zmm18
+ vpsrld $3,%zmm9,%zmm12
  vmovq 2944(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckldq %zmm18,%zmm17,%zmm19
- vmovdqa32 %zmm19,0(%rsp)
+ vpxord %zmm11,%zmm10,%zmm13
  vmovq 2960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpunpckhdq %zmm18,%zmm17,%zmm20
- vmovdqa32 %zmm20,64(%rsp)
- vprord $17,%zmm15,%zmm21
+ vpxord %zmm12,%zmm13,%zmm14
+ vpaddd 96(%rdi){1to16},%zmm14,%zmm15
  vmovq 2976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $19,%zmm15,%zmm22
- vpsrld $10,%zmm15,%zmm23
+ vpaddd 100(%rdi){1to16},%zmm9,%zmm16
  vmovq 2992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd .Lround_constants+72(%rip){1to16},%zmm15,%zmm17
+ vmovq 3072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+76(%rip){1to16},%zmm16,%zmm18
+ vmovq 3088(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpunpckldq %zmm18,%zmm17,%zmm19
+ vmovq 3104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %zmm19,0(%rsp)
+ vpunpckhdq %zmm18,%zmm17,%zmm20
+ vmovq 3120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa32 %zmm20,64(%rsp)
+ vmovq 3200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $17,%zmm15,%zmm21
+ vmovq 3216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $19,%zmm15,%zmm22
+ vmovq 3232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpsrld $10,%zmm15,%zmm23
+ vmovq 3248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm22,%zmm21,%zmm24
  vpxord %zmm23,%zmm24,%zmm25
- vmovq 3072(%rsp),%xmm0
+ vmovq 3328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lconstants+0(%rip){1to16},%zmm25,%zmm26
- vmovq 3088(%rsp),%xmm0
+ vmovq 3344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+80(%rip){1to16},%zmm26,%zmm27
- vmovq 3104(%rsp),%xmm0
+ vmovq 3360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm16,%zmm28
- vmovq 3120(%rsp),%xmm0
+ vmovq 3376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $19,%zmm16,%zmm29
- vmovq 3200(%rsp),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $10,%zmm16,%zmm30
  vpxord %zmm29,%zmm28,%zmm31
- vmovq 3216(%rsp),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm30,%zmm31,%zmm10
- vmovq 3232(%rsp),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+84(%rip){1to16},%zmm10,%zmm11
- vmovq 3248(%rsp),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpunpckldq %zmm11,%zmm27,%zmm13
- vmovq 3328(%rsp),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %zmm13,128(%rsp)
- vmovq 3344(%rsp),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpunpckhdq %zmm11,%zmm27,%zmm12
  vmovdqa32 %zmm12,192(%rsp)
- vmovq 3360(%rsp),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm26,%zmm14
  vprord $19,%zmm26,%zmm9
  vpsrld $10,%zmm26,%zmm19
- vmovq 3376(%rsp),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm9,%zmm14,%zmm17
  vpxord %zmm19,%zmm17,%zmm18
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lconstants+4(%rip){1to16},%zmm18,%zmm20
  vpaddd .Lround_constants+88(%rip){1to16},%zmm20,%zmm21
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm10,%zmm22
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm10,%zmm24
  vpsrld $10,%zmm10,%zmm23
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm24,%zmm22,%zmm25
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm23,%zmm25,%zmm28
  vpaddd 104(%rdi){1to16},%zmm28,%zmm29
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+92(%rip){1to16},%zmm29,%zmm31
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckldq %zmm31,%zmm21,%zmm30
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %zmm30,256(%rsp)
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckhdq %zmm31,%zmm21,%zmm13
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm13,320(%rsp)
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $17,%zmm20,%zmm27
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $19,%zmm20,%zmm11
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpsrld $10,%zmm20,%zmm12
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm11,%zmm27,%zmm14
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm12,%zmm14,%zmm9
  vmovq 3968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd 108(%rdi){1to16},%zmm9,%zmm17
+ vpunpckhdq %zmm31,%zmm21,%zmm13
  vmovq 3984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %zmm13,320(%rsp)
+ vmovq 4000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 4016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $17,%zmm20,%zmm27
+ vmovq 4096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vprord $19,%zmm20,%zmm11
+ vmovq 4112(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $10,%zmm20,%zmm12
+ vmovq 4128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm11,%zmm27,%zmm14
+ vmovq 4144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm12,%zmm14,%zmm9
+ vmovq 4224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd 108(%rdi){1to16},%zmm9,%zmm17
+ vmovq 4240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+96(%rip){1to16},%zmm17,%zmm19
  vprord $17,%zmm29,%zmm18
- vmovq 4000(%rsp),%xmm0
+ vmovq 4256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm29,%zmm22
- vmovq 4016(%rsp),%xmm0
+ vmovq 4272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $10,%zmm29,%zmm24
  vpxord %zmm22,%zmm18,%zmm25
  vpxord %zmm24,%zmm25,%zmm23
- vmovq 4096(%rsp),%xmm0
+ vmovq 4352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm15,%zmm23,%zmm28
  vpaddd .Lround_constants+100(%rip){1to16},%zmm28,%zmm30
  vpunpckldq %zmm30,%zmm19,%zmm21
  vmovdqa32 %zmm21,384(%rsp)
- vmovq 4112(%rsp),%xmm0
+ vmovq 4368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpunpckhdq %zmm30,%zmm19,%zmm31
  vmovdqa32 %zmm31,448(%rsp)
- vmovq 4128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $17,%zmm17,%zmm13
- vmovq 4144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 4224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 4240(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 4256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 4272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 4352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 4368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 4384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vprord $17,%zmm17,%zmm13
  vprord $19,%zmm17,%zmm27
  vmovq 4400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
@@ -2035,318 +2035,318 @@ fastpath_shani_zmm_scan_loop:
  vmovdqa32 %zmm14,640(%rsp)
  vmovq 5504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpunpckhdq %zmm27,%zmm23,%zmm12
  vmovq 5520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %zmm12,704(%rsp)
  vmovq 5536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $17,%zmm25,%zmm11
  vmovq 5552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $19,%zmm25,%zmm22
+ vpsrld $10,%zmm25,%zmm24
  vmovq 5632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm22,%zmm11,%zmm21
  vmovq 5648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm24,%zmm21,%zmm18
  vmovq 5664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 5680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 5760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckhdq %zmm27,%zmm23,%zmm12
- vmovq 5776(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm12,704(%rsp)
- vmovq 5792(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $17,%zmm25,%zmm11
- vmovq 5808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $19,%zmm25,%zmm22
- vpsrld $10,%zmm25,%zmm24
- vmovq 5888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm22,%zmm11,%zmm21
- vmovq 5904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm24,%zmm21,%zmm18
- vmovq 5920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 5936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 6016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm29,%zmm18,%zmm31
  vpaddd .Lconstants+8(%rip){1to16},%zmm31,%zmm30
- vmovq 6032(%rsp),%xmm0
+ vmovq 5776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+120(%rip){1to16},%zmm30,%zmm14
  vprord $17,%zmm13,%zmm23
  vprord $19,%zmm13,%zmm27
- vmovq 6048(%rsp),%xmm0
+ vmovq 5792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%zmm13,%zmm12
- vmovq 6064(%rsp),%xmm0
+ vmovq 5808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm27,%zmm23,%zmm11
- vmovq 6144(%rsp),%xmm0
+ vmovq 5888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm12,%zmm11,%zmm22
- vmovq 6160(%rsp),%xmm0
+ vmovq 5904(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm17,%zmm22,%zmm21
- vmovq 6176(%rsp),%xmm0
+ vmovq 5920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 112(%rdi){1to16},%zmm21,%zmm24
  vpaddd .Lround_constants+124(%rip){1to16},%zmm24,%zmm18
- vmovq 6192(%rsp),%xmm0
+ vmovq 5936(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckldq %zmm18,%zmm14,%zmm31
- vmovq 6272(%rsp),%xmm0
+ vmovq 6016(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %zmm31,768(%rsp)
- vmovq 6288(%rsp),%xmm0
+ vmovq 6032(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckhdq %zmm18,%zmm14,%zmm23
- vmovq 6304(%rsp),%xmm0
+ vmovq 6048(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa32 %zmm23,832(%rsp)
- vmovq 6320(%rsp),%xmm0
+ vmovq 6064(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%zmm30,%zmm27
  vprord $19,%zmm30,%zmm11
- vpsrld $10,%zmm30,%zmm12
- vmovq 6400(%rsp),%xmm0
+ vmovq 6144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm11,%zmm27,%zmm22
- vmovq 6416(%rsp),%xmm0
+ vpsrld $10,%zmm30,%zmm12
+ vmovq 6160(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 6432(%rsp),%xmm0
+ vpxord %zmm11,%zmm27,%zmm22
+ vmovq 6176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm12,%zmm22,%zmm21
- vmovq 6448(%rsp),%xmm0
+ vmovq 6192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm28,%zmm21,%zmm31
- vmovq 6528(%rsp),%xmm0
+ vmovq 6272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 116(%rdi){1to16},%zmm31,%zmm14
  vpaddd .Lround_constants+128(%rip){1to16},%zmm14,%zmm18
- vmovq 6544(%rsp),%xmm0
+ vmovq 6288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm24,%zmm23
- vmovq 6560(%rsp),%xmm0
+ vmovq 6304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $19,%zmm24,%zmm27
- vmovq 6576(%rsp),%xmm0
+ vmovq 6320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpsrld $10,%zmm24,%zmm11
- vmovq 6656(%rsp),%xmm0
+ vmovq 6400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm27,%zmm23,%zmm22
- vmovq 6672(%rsp),%xmm0
+ vmovq 6416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm11,%zmm22,%zmm12
- vmovq 6688(%rsp),%xmm0
+ vmovq 6432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm15,%zmm21
  vprord $18,%zmm15,%zmm31
- vmovq 6704(%rsp),%xmm0
+ vmovq 6448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm15,%zmm23
- vmovq 6784(%rsp),%xmm0
+ vmovq 6528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm31,%zmm21,%zmm27
- vmovq 6800(%rsp),%xmm0
+ vmovq 6544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm23,%zmm27,%zmm22
- vmovq 6816(%rsp),%xmm0
+ vmovq 6560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm9,%zmm12,%zmm11
- vmovq 6832(%rsp),%xmm0
+ vmovq 6576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm22,%zmm11,%zmm21
  vpaddd 108(%rdi){1to16},%zmm21,%zmm31
- vmovd %xmm2,0(%rdx)
+ vmovq 6656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+132(%rip){1to16},%zmm31,%zmm27
- vmovd %xmm4,4(%rdx)
+ vmovq 6672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpunpckldq %zmm27,%zmm18,%zmm23
- vmovd %xmm6,8(%rdx)
+ vmovq 6688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa32 %zmm23,896(%rsp)
- vmovd %xmm8,12(%rdx)
+ vmovq 6704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpunpckhdq %zmm27,%zmm18,%zmm12
- vmovdqa .Linitial_abef(%rip),%xmm1
- vmovdqa .Linitial_cdgh(%rip),%xmm2
+ vmovq 6784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa32 %zmm12,960(%rsp)
  vprord $17,%zmm14,%zmm11
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
- vprord $19,%zmm14,%zmm22
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
- vpsrld $10,%zmm14,%zmm21
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
- vpxord %zmm22,%zmm11,%zmm23
- vmovq 2952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm21,%zmm23,%zmm18
- vmovq 2968(%rsp),%xmm0
+ vmovq 6800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $19,%zmm14,%zmm22
+ vmovq 6816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpsrld $10,%zmm14,%zmm21
+ vmovq 6832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm22,%zmm11,%zmm23
+ vmovd %xmm2,0(%rdx)
+ vpxord %zmm21,%zmm23,%zmm18
+ vmovd %xmm4,4(%rdx)
  vprord $7,%zmm16,%zmm27
  vprord $18,%zmm16,%zmm12
- vmovq 2984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovd %xmm6,8(%rdx)
  vpsrld $3,%zmm16,%zmm11
- vmovq 3000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovd %xmm8,12(%rdx)
  vpxord %zmm12,%zmm27,%zmm22
- vmovq 3080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa .Linitial_abef(%rip),%xmm1
+ vmovdqa .Linitial_cdgh(%rip),%xmm2
  vpxord %zmm11,%zmm22,%zmm23
- vmovq 3096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
  vpaddd %zmm19,%zmm18,%zmm21
- vmovq 3112(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
  vpaddd %zmm23,%zmm21,%zmm27
  vpaddd %zmm15,%zmm27,%zmm12
- vmovq 3128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  vpaddd .Lround_constants+136(%rip){1to16},%zmm12,%zmm22
- vmovq 3208(%rsp),%xmm0
+ vmovq 2952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $17,%zmm31,%zmm11
- vmovq 3224(%rsp),%xmm0
+ vmovq 2968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $19,%zmm31,%zmm18
- vmovq 3240(%rsp),%xmm0
+ vmovq 2984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%zmm31,%zmm21
- vmovq 3256(%rsp),%xmm0
+ vmovq 3000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm18,%zmm11,%zmm23
- vmovq 3336(%rsp),%xmm0
+ vmovq 3080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm21,%zmm23,%zmm27
  vprord $7,%zmm26,%zmm15
- vmovq 3352(%rsp),%xmm0
+ vmovq 3096(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vprord $18,%zmm26,%zmm11
- vmovq 3368(%rsp),%xmm0
+ vmovq 3112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpsrld $3,%zmm26,%zmm18
- vmovq 3384(%rsp),%xmm0
+ vmovq 3128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm11,%zmm15,%zmm23
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 3208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm18,%zmm23,%zmm21
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 3224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm25,%zmm27,%zmm15
  vpaddd %zmm21,%zmm15,%zmm11
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 3240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm16,%zmm11,%zmm23
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 3256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+140(%rip){1to16},%zmm23,%zmm18
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 3336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpunpckldq %zmm18,%zmm22,%zmm27
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 3352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %zmm27,1024(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 3368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpunpckhdq %zmm18,%zmm22,%zmm15
  vmovdqa32 %zmm15,1088(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
+ vmovq 3384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $17,%zmm12,%zmm21
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%zmm12,%zmm11
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpsrld $10,%zmm12,%zmm16
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm11,%zmm21,%zmm27
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm16,%zmm27,%zmm22
  vprord $7,%zmm10,%zmm18
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $18,%zmm10,%zmm15
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $3,%zmm10,%zmm21
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm15,%zmm18,%zmm11
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vpxord %zmm21,%zmm11,%zmm27
- vmovq 3976(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm13,%zmm22,%zmm16
- vmovq 3992(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm27,%zmm16,%zmm18
  vpaddd %zmm26,%zmm18,%zmm15
- vmovq 4008(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+144(%rip){1to16},%zmm15,%zmm11
- vmovq 4024(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%zmm23,%zmm21
- vmovq 4104(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $19,%zmm23,%zmm22
- vmovq 4120(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm23,%zmm16
- vmovq 4136(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm22,%zmm21,%zmm27
  vpxord %zmm16,%zmm27,%zmm18
- vmovq 4152(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $7,%zmm20,%zmm26
- vmovq 4232(%rsp),%xmm0
+ vmovq 3976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $18,%zmm20,%zmm21
- vpsrld $3,%zmm20,%zmm22
- vpxord %zmm21,%zmm26,%zmm27
- vmovq 4248(%rsp),%xmm0
+ vmovq 3992(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpsrld $3,%zmm20,%zmm22
+ vmovq 4008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %zmm21,%zmm26,%zmm27
+ vmovq 4024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm22,%zmm27,%zmm16
  vpaddd %zmm30,%zmm18,%zmm26
+ vmovq 4104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd %zmm16,%zmm26,%zmm21
+ vmovq 4120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm10,%zmm21,%zmm27
+ vmovq 4136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+148(%rip){1to16},%zmm27,%zmm22
+ vmovq 4152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpunpckldq %zmm22,%zmm11,%zmm18
+ vmovq 4232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa32 %zmm18,1152(%rsp)
+ vpunpckhdq %zmm22,%zmm11,%zmm26
+ vmovq 4248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %zmm26,1216(%rsp)
  vmovq 4264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm16,%zmm26,%zmm21
- vpaddd %zmm10,%zmm21,%zmm27
+ vprord $17,%zmm15,%zmm16
  vmovq 4280(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+148(%rip){1to16},%zmm27,%zmm22
- vpunpckldq %zmm22,%zmm11,%zmm18
- vmovdqa32 %zmm18,1152(%rsp)
+ vprord $19,%zmm15,%zmm21
  vmovq 4360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckhdq %zmm22,%zmm11,%zmm26
- vmovdqa32 %zmm26,1216(%rsp)
+ vpsrld $10,%zmm15,%zmm10
  vmovq 4376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $17,%zmm15,%zmm16
- vprord $19,%zmm15,%zmm21
- vpsrld $10,%zmm15,%zmm10
- vmovq 4392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm21,%zmm16,%zmm18
  vpxord %zmm10,%zmm18,%zmm11
+ vmovq 4392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vprord $7,%zmm29,%zmm22
  vmovq 4408(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $7,%zmm29,%zmm22
  vprord $18,%zmm29,%zmm26
  vmovq 4488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
@@ -2423,19 +2423,19 @@ fastpath_shani_zmm_scan_loop:
  vmovq 5128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%zmm28,%zmm10
- vpxord %zmm20,%zmm11,%zmm16
  vmovq 5144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm10,%zmm16,%zmm22
- vpaddd %zmm31,%zmm21,%zmm29
+ vpxord %zmm20,%zmm11,%zmm16
  vmovq 5160(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm22,%zmm29,%zmm11
- vpaddd %zmm17,%zmm11,%zmm20
+ vpxord %zmm10,%zmm16,%zmm22
+ vpaddd %zmm31,%zmm21,%zmm29
  vmovq 5176(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd %zmm22,%zmm29,%zmm11
  vmovq 5256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd %zmm17,%zmm11,%zmm20
  vmovq 5272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 5288(%rsp),%xmm0
@@ -2448,26 +2448,26 @@ fastpath_shani_zmm_scan_loop:
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 5416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+160(%rip){1to16},%zmm20,%zmm16
  vmovq 5432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $17,%zmm18,%zmm10
  vmovq 5512(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vprord $19,%zmm18,%zmm21
- vpsrld $10,%zmm18,%zmm29
  vmovq 5528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm21,%zmm10,%zmm22
+ vpaddd .Lround_constants+160(%rip){1to16},%zmm20,%zmm16
  vmovq 5544(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm29,%zmm22,%zmm11
+ vprord $17,%zmm18,%zmm10
  vmovq 5560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $19,%zmm18,%zmm21
+ vpsrld $10,%zmm18,%zmm29
  vmovq 5640(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm21,%zmm10,%zmm22
  vmovq 5656(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm29,%zmm22,%zmm11
  vmovq 5672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm9,%zmm17
@@ -2488,951 +2488,951 @@ fastpath_shani_zmm_scan_loop:
  vpaddd %zmm12,%zmm11,%zmm17
  vmovq 5896(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd %zmm29,%zmm17,%zmm10
  vmovq 5912(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm28,%zmm10,%zmm22
  vmovq 5928(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+164(%rip){1to16},%zmm22,%zmm21
  vmovq 5944(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 6024(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 6040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 6056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 6072(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 6152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %zmm29,%zmm17,%zmm10
- vmovq 6168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 6184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 6200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm28,%zmm10,%zmm22
- vmovq 6280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+164(%rip){1to16},%zmm22,%zmm21
- vmovq 6296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpunpckldq %zmm21,%zmm16,%zmm11
  vmovdqa32 %zmm11,1408(%rsp)
- vmovq 6312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 6024(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckhdq %zmm21,%zmm16,%zmm17
- vmovq 6328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 6040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %zmm17,1472(%rsp)
- vmovq 6408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 6056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $17,%zmm20,%zmm29
- vmovq 6424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 6072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $19,%zmm20,%zmm10
- vmovq 6440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 6152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $10,%zmm20,%zmm28
  vpxord %zmm10,%zmm29,%zmm11
- vmovq 6456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 6168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm28,%zmm11,%zmm16
- vmovq 6536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 6184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm19,%zmm21
- vmovq 6552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 6200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $18,%zmm19,%zmm17
- vmovq 6568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 6280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%zmm19,%zmm29
- vmovq 6584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 6296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm17,%zmm21,%zmm10
  vpxord %zmm29,%zmm10,%zmm11
- vmovq 6664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 6312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm23,%zmm16,%zmm28
- vmovq 6680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 6328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm11,%zmm28,%zmm21
- vmovq 6696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 6408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm9,%zmm21,%zmm17
+ vmovq 6424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+168(%rip){1to16},%zmm17,%zmm10
- vmovq 6712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 6440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm22,%zmm29
  vprord $19,%zmm22,%zmm16
+ vmovq 6456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $10,%zmm22,%zmm28
- vmovq 6792(%rsp),%xmm0
+ vmovq 6536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm16,%zmm29,%zmm11
- vpxord %zmm28,%zmm11,%zmm21
- vprord $7,%zmm25,%zmm9
- vprord $18,%zmm25,%zmm29
- vmovq 6808(%rsp),%xmm0
+ vmovq 6552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm28,%zmm11,%zmm21
+ vmovq 6568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $7,%zmm25,%zmm9
+ vmovq 6584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $18,%zmm25,%zmm29
  vpsrld $3,%zmm25,%zmm16
  vpxord %zmm29,%zmm9,%zmm11
- vmovq 6824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 6664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpxord %zmm16,%zmm11,%zmm28
  vpaddd %zmm15,%zmm21,%zmm9
- vmovq 6840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 6680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm28,%zmm9,%zmm29
  vpaddd %zmm19,%zmm29,%zmm11
+ vmovq 6696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+172(%rip){1to16},%zmm11,%zmm16
- vmovd %xmm2,16(%rdx)
  vpunpckldq %zmm16,%zmm10,%zmm21
+ vmovq 6712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa32 %zmm21,1536(%rsp)
+ vmovq 6792(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckhdq %zmm16,%zmm10,%zmm9
- vmovd %xmm4,20(%rdx)
+ vmovq 6808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %zmm9,1600(%rsp)
+ vmovq 6824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vprord $17,%zmm17,%zmm28
+ vmovq 6840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $19,%zmm17,%zmm29
  vpsrld $10,%zmm17,%zmm19
- vmovd %xmm6,24(%rdx)
+ vmovd %xmm2,16(%rdx)
  vpxord %zmm29,%zmm28,%zmm21
- vmovd %xmm8,28(%rdx)
+ vmovd %xmm4,20(%rdx)
  vpxord %zmm19,%zmm21,%zmm10
+ vmovd %xmm6,24(%rdx)
+ vprord $7,%zmm13,%zmm16
+ vmovd %xmm8,28(%rdx)
+ vprord $18,%zmm13,%zmm9
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
- vprord $7,%zmm13,%zmm16
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
- vprord $18,%zmm13,%zmm9
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
  vpsrld $3,%zmm13,%zmm28
  vpxord %zmm9,%zmm16,%zmm29
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
+ vpxord %zmm28,%zmm29,%zmm21
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
+ vpaddd %zmm27,%zmm10,%zmm19
  vmovdqa .Linitial_abef(%rip),%xmm7
  vmovdqa .Linitial_cdgh(%rip),%xmm8
+ vpaddd %zmm21,%zmm19,%zmm16
  vmovq 3008(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 3024(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 3040(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm28,%zmm29,%zmm21
  vmovq 3056(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm27,%zmm10,%zmm19
+ vpaddd %zmm25,%zmm16,%zmm9
  vmovq 3136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %zmm21,%zmm19,%zmm16
- vmovq 3152(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 3168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 3184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 3264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm25,%zmm16,%zmm9
- vmovq 3280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+176(%rip){1to16},%zmm9,%zmm29
  vprord $17,%zmm11,%zmm28
+ vmovq 3152(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $19,%zmm11,%zmm10
+ vmovq 3168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpsrld $10,%zmm11,%zmm19
+ vmovq 3184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm10,%zmm28,%zmm21
+ vmovq 3264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm19,%zmm21,%zmm16
+ vmovq 3280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $7,%zmm30,%zmm25
  vmovq 3296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $19,%zmm11,%zmm10
- vmovq 3312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $10,%zmm11,%zmm19
- vmovq 3392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm10,%zmm28,%zmm21
- vmovq 3408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm19,%zmm21,%zmm16
- vmovq 3424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $7,%zmm30,%zmm25
- vmovq 3440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $18,%zmm30,%zmm28
  vpsrld $3,%zmm30,%zmm10
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm28,%zmm25,%zmm21
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm10,%zmm21,%zmm19
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm26,%zmm16,%zmm25
- vmovq .Lpadding+0(%rip),%xmm0
+ vmovq 3312(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm19,%zmm25,%zmm28
- vmovq .Lpadding+8(%rip),%xmm0
+ vpxord %zmm28,%zmm25,%zmm21
+ vmovq 3392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm10,%zmm21,%zmm19
+ vmovq 3408(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm26,%zmm16,%zmm25
+ vmovq 3424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm19,%zmm25,%zmm28
+ vmovq 3440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm13,%zmm28,%zmm21
  vpaddd .Lround_constants+180(%rip){1to16},%zmm21,%zmm10
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpunpckldq %zmm10,%zmm29,%zmm16
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa32 %zmm16,1664(%rsp)
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpunpckhdq %zmm10,%zmm29,%zmm25
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq .Lpadding+16(%rip),%xmm0
+ vpunpckldq %zmm10,%zmm29,%zmm16
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq .Lpadding+16(%rip),%xmm0
+ vmovdqa32 %zmm16,1664(%rsp)
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq .Lpadding+16(%rip),%xmm0
+ vpunpckhdq %zmm10,%zmm29,%zmm25
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa32 %zmm25,1728(%rsp)
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $17,%zmm9,%zmm19
  vprord $19,%zmm9,%zmm28
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpsrld $10,%zmm9,%zmm13
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 4032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm28,%zmm19,%zmm16
  vpxord %zmm13,%zmm16,%zmm29
- vmovq 4048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $7,%zmm24,%zmm10
  vprord $18,%zmm24,%zmm25
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%zmm24,%zmm19
  vpxord %zmm25,%zmm10,%zmm28
- vmovq 4064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm19,%zmm28,%zmm16
- vmovq 4080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm18,%zmm29,%zmm13
- vpaddd %zmm16,%zmm13,%zmm10
- vmovq 4160(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm16,%zmm13,%zmm10
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm30,%zmm10,%zmm25
  vpaddd .Lround_constants+184(%rip){1to16},%zmm25,%zmm28
- vprord $17,%zmm21,%zmm19
- vmovq 4176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $19,%zmm21,%zmm29
- vmovq 4192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $10,%zmm21,%zmm13
- vmovq 4208(%rsp),%xmm0
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $17,%zmm21,%zmm19
+ vmovq 4032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $19,%zmm21,%zmm29
+ vmovq 4048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpsrld $10,%zmm21,%zmm13
+ vmovq 4064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm29,%zmm19,%zmm16
  vpxord %zmm13,%zmm16,%zmm10
- vmovq 4288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 4080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%zmm14,%zmm30
  vprord $18,%zmm14,%zmm19
- vmovq 4304(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 4160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%zmm14,%zmm29
  vpxord %zmm19,%zmm30,%zmm16
  vpxord %zmm29,%zmm16,%zmm13
- vmovq 4320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 4176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm20,%zmm10,%zmm30
- vmovq 4336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 4416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 4432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 4448(%rsp),%xmm0
+ vmovq 4192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 4464(%rsp),%xmm0
+ vmovq 4208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 4544(%rsp),%xmm0
+ vmovq 4288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 4560(%rsp),%xmm0
+ vmovq 4304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 4576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 4592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 4672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 4688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 4704(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm13,%zmm30,%zmm19
  vpaddd %zmm24,%zmm19,%zmm16
- vmovq 4720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd .Lround_constants+188(%rip){1to16},%zmm16,%zmm29
- vmovq 4800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpunpckldq %zmm29,%zmm28,%zmm10
- vmovq 4816(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa32 %zmm10,1792(%rsp)
- vpunpckhdq %zmm29,%zmm28,%zmm30
- vmovdqa32 %zmm30,1856(%rsp)
- vmovq 4832(%rsp),%xmm0
+ vmovq 4320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $17,%zmm25,%zmm13
- vprord $19,%zmm25,%zmm19
- vpsrld $10,%zmm25,%zmm24
- vmovq 4848(%rsp),%xmm0
+ vpaddd .Lround_constants+188(%rip){1to16},%zmm16,%zmm29
+ vmovq 4336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpunpckldq %zmm29,%zmm28,%zmm10
+ vmovq 4416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa32 %zmm10,1792(%rsp)
+ vmovq 4432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpunpckhdq %zmm29,%zmm28,%zmm30
+ vmovq 4448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa32 %zmm30,1856(%rsp)
+ vprord $17,%zmm25,%zmm13
+ vmovq 4464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $19,%zmm25,%zmm19
+ vmovq 4544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpsrld $10,%zmm25,%zmm24
+ vmovq 4560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm19,%zmm13,%zmm10
+ vmovq 4576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm24,%zmm10,%zmm28
+ vmovq 4592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $7,%zmm31,%zmm29
  vprord $18,%zmm31,%zmm30
- vmovq 4928(%rsp),%xmm0
+ vmovq 4672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpsrld $3,%zmm31,%zmm13
- vpxord %zmm30,%zmm29,%zmm19
- vpxord %zmm13,%zmm19,%zmm10
- vmovq 4944(%rsp),%xmm0
+ vmovq 4688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm30,%zmm29,%zmm19
+ vmovq 4704(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm13,%zmm19,%zmm10
+ vmovq 4720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd %zmm22,%zmm28,%zmm24
  vpaddd %zmm10,%zmm24,%zmm29
+ vmovq 4800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm14,%zmm29,%zmm30
  vpaddd .Lround_constants+192(%rip){1to16},%zmm30,%zmm19
+ vmovq 4816(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm16,%zmm13
+ vprord $19,%zmm16,%zmm28
+ vmovq 4832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpsrld $10,%zmm16,%zmm24
+ vmovq 4848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm28,%zmm13,%zmm10
+ vmovq 4928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpxord %zmm24,%zmm10,%zmm29
+ vprord $7,%zmm12,%zmm14
+ vmovq 4944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vprord $18,%zmm12,%zmm13
  vmovq 4960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $19,%zmm16,%zmm28
- vpsrld $10,%zmm16,%zmm24
- vpxord %zmm28,%zmm13,%zmm10
- vpxord %zmm24,%zmm10,%zmm29
+ vpsrld $3,%zmm12,%zmm28
  vmovq 4976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 5056(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 5072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm13,%zmm14,%zmm10
  vmovq 5088(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %zmm28,%zmm10,%zmm24
+ vpaddd %zmm17,%zmm29,%zmm14
  vmovq 5104(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $7,%zmm12,%zmm14
- vprord $18,%zmm12,%zmm13
- vmovq 5184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpsrld $3,%zmm12,%zmm28
- vpxord %zmm13,%zmm14,%zmm10
- vpxord %zmm28,%zmm10,%zmm24
- vmovq 5200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm17,%zmm29,%zmm14
  vpaddd %zmm24,%zmm14,%zmm13
  vpaddd %zmm31,%zmm13,%zmm10
  vpaddd .Lround_constants+196(%rip){1to16},%zmm10,%zmm28
+ vmovq 5184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpunpckldq %zmm28,%zmm19,%zmm29
+ vmovq 5200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %zmm29,1920(%rsp)
  vmovq 5216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpunpckldq %zmm28,%zmm19,%zmm29
- vmovq 5232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %zmm29,1920(%rsp)
- vmovq 5312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckhdq %zmm28,%zmm19,%zmm14
  vmovdqa32 %zmm14,1984(%rsp)
+ vmovq 5232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $17,%zmm30,%zmm24
+ vmovq 5312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $19,%zmm30,%zmm13
  vmovq 5328(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $17,%zmm30,%zmm24
+ vpsrld $10,%zmm30,%zmm31
  vmovq 5344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $19,%zmm30,%zmm13
+ vpxord %zmm13,%zmm24,%zmm29
  vmovq 5360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $10,%zmm30,%zmm31
+ vpxord %zmm31,%zmm29,%zmm19
  vmovq 5440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm13,%zmm24,%zmm29
- vmovq 5456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm31,%zmm29,%zmm19
- vmovq 5472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm23,%zmm28
  vprord $18,%zmm23,%zmm14
+ vmovq 5456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $3,%zmm23,%zmm24
+ vmovq 5472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm14,%zmm28,%zmm13
  vmovq 5488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpsrld $3,%zmm23,%zmm24
+ vpxord %zmm24,%zmm13,%zmm29
  vmovq 5568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm14,%zmm28,%zmm13
+ vpaddd %zmm11,%zmm19,%zmm31
  vmovq 5584(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm24,%zmm13,%zmm29
- vmovq 5600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm11,%zmm19,%zmm31
- vmovq 5616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm29,%zmm31,%zmm28
  vpaddd %zmm12,%zmm28,%zmm14
+ vmovq 5600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd .Lround_constants+200(%rip){1to16},%zmm14,%zmm13
+ vmovq 5616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $17,%zmm10,%zmm24
  vmovq 5696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd .Lround_constants+200(%rip){1to16},%zmm14,%zmm13
+ vprord $19,%zmm10,%zmm19
  vmovq 5712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $17,%zmm10,%zmm24
+ vpsrld $10,%zmm10,%zmm31
  vmovq 5728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $19,%zmm10,%zmm19
- vmovq 5744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpsrld $10,%zmm10,%zmm31
- vmovq 5824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm19,%zmm24,%zmm29
  vpxord %zmm31,%zmm29,%zmm28
+ vmovq 5744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vprord $7,%zmm15,%zmm12
+ vmovq 5824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $18,%zmm15,%zmm24
  vmovq 5840(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vprord $7,%zmm15,%zmm12
  vmovq 5856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $18,%zmm15,%zmm24
+ vpsrld $3,%zmm15,%zmm19
  vmovq 5872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm24,%zmm12,%zmm29
  vmovq 5952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpsrld $3,%zmm15,%zmm19
- vmovq 5968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm24,%zmm12,%zmm29
- vmovq 5984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpxord %zmm19,%zmm29,%zmm31
  vpaddd %zmm9,%zmm28,%zmm12
+ vmovq 5968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm31,%zmm12,%zmm24
+ vmovq 5984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm23,%zmm24,%zmm29
  vmovq 6000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm31,%zmm12,%zmm24
+ vpaddd .Lround_constants+204(%rip){1to16},%zmm29,%zmm19
  vmovq 6080(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm23,%zmm24,%zmm29
+ vpunpckldq %zmm19,%zmm13,%zmm28
  vmovq 6096(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd .Lround_constants+204(%rip){1to16},%zmm29,%zmm19
+ vmovdqa32 %zmm28,2048(%rsp)
  vmovq 6112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpunpckldq %zmm19,%zmm13,%zmm28
+ vpunpckhdq %zmm19,%zmm13,%zmm12
  vmovq 6128(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %zmm28,2048(%rsp)
- vmovq 6208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckhdq %zmm19,%zmm13,%zmm12
- vmovq 6224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa32 %zmm12,2112(%rsp)
  vprord $17,%zmm14,%zmm31
+ vmovq 6208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vprord $19,%zmm14,%zmm24
+ vmovq 6224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $10,%zmm14,%zmm23
  vmovq 6240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $19,%zmm14,%zmm24
+ vpxord %zmm24,%zmm31,%zmm28
  vmovq 6256(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpsrld $10,%zmm14,%zmm23
- vmovq 6336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm24,%zmm31,%zmm28
- vmovq 6352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm23,%zmm28,%zmm13
  vprord $7,%zmm27,%zmm19
+ vmovq 6336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $18,%zmm27,%zmm12
+ vmovq 6352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpsrld $3,%zmm27,%zmm31
  vmovq 6368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $18,%zmm27,%zmm12
+ vpxord %zmm12,%zmm19,%zmm24
  vmovq 6384(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 6464(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 6480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpsrld $3,%zmm27,%zmm31
- vmovq 6496(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm12,%zmm19,%zmm24
- vmovq 6512(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 6592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm31,%zmm24,%zmm28
  vpaddd %zmm21,%zmm13,%zmm23
- vmovq 6608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 6480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd %zmm28,%zmm23,%zmm19
- vmovq 6624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 6496(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd %zmm15,%zmm19,%zmm12
  vpaddd .Lround_constants+208(%rip){1to16},%zmm12,%zmm24
- vmovq 6640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 6512(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $17,%zmm29,%zmm31
- vmovq 6720(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 6592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vprord $19,%zmm29,%zmm13
  vpsrld $10,%zmm29,%zmm23
  vpxord %zmm13,%zmm31,%zmm28
+ vmovq 6608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm23,%zmm28,%zmm19
+ vmovq 6624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $7,%zmm26,%zmm15
+ vmovq 6640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vprord $18,%zmm26,%zmm31
+ vmovq 6720(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpsrld $3,%zmm26,%zmm13
  vmovq 6736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm23,%zmm28,%zmm19
- vmovq 6752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $7,%zmm26,%zmm15
- vmovq 6768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $18,%zmm26,%zmm31
- vmovq 6848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpsrld $3,%zmm26,%zmm13
- vmovq 6864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm31,%zmm15,%zmm28
  vpxord %zmm13,%zmm28,%zmm23
+ vmovq 6752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm25,%zmm19,%zmm15
+ vmovq 6768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd %zmm23,%zmm15,%zmm31
+ vmovq 6848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpaddd %zmm27,%zmm31,%zmm28
+ vmovq 6864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd .Lround_constants+212(%rip){1to16},%zmm28,%zmm13
  vmovq 6880(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm25,%zmm19,%zmm15
+ vpunpckldq %zmm13,%zmm24,%zmm19
  vmovq 6896(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovd %xmm2,32(%rdx)
- vmovd %xmm4,36(%rdx)
- vpaddd %zmm23,%zmm15,%zmm31
- vpaddd %zmm27,%zmm31,%zmm28
- vmovd %xmm6,40(%rdx)
- vpaddd .Lround_constants+212(%rip){1to16},%zmm28,%zmm13
- vpunpckldq %zmm13,%zmm24,%zmm19
- vmovd %xmm8,44(%rdx)
  vmovdqa32 %zmm19,2176(%rsp)
  vpunpckhdq %zmm13,%zmm24,%zmm15
  vmovdqa32 %zmm15,2240(%rsp)
- vmovdqa .Linitial_abef(%rip),%xmm1
- vmovdqa .Linitial_cdgh(%rip),%xmm2
+ vmovd %xmm2,32(%rdx)
  vprord $17,%zmm12,%zmm23
+ vmovd %xmm4,36(%rdx)
  vprord $19,%zmm12,%zmm31
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
+ vmovd %xmm6,40(%rdx)
  vpsrld $10,%zmm12,%zmm27
+ vmovd %xmm8,44(%rdx)
  vpxord %zmm31,%zmm23,%zmm19
  vpxord %zmm27,%zmm19,%zmm24
+ vmovdqa .Linitial_abef(%rip),%xmm1
+ vmovdqa .Linitial_cdgh(%rip),%xmm2
+ vprord $7,%zmm18,%zmm13
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
+ vprord $18,%zmm18,%zmm15
  vmovdqa .Linitial_abef(%rip),%xmm5
  vmovdqa .Linitial_cdgh(%rip),%xmm6
- vprord $7,%zmm18,%zmm13
+ vpsrld $3,%zmm18,%zmm23
  vmovdqa .Linitial_abef(%rip),%xmm7
  vmovdqa .Linitial_cdgh(%rip),%xmm8
- vprord $18,%zmm18,%zmm15
+ vpxord %zmm15,%zmm13,%zmm31
  vmovq 3016(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpsrld $3,%zmm18,%zmm23
- vmovq 3032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm15,%zmm13,%zmm31
- vmovq 3048(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpxord %zmm23,%zmm31,%zmm19
  vpaddd %zmm16,%zmm24,%zmm27
+ vmovq 3032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %zmm19,%zmm27,%zmm13
+ vmovq 3048(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd %zmm26,%zmm13,%zmm15
  vmovq 3064(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm19,%zmm27,%zmm13
+ vpaddd .Lround_constants+216(%rip){1to16},%zmm15,%zmm31
  vmovq 3144(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpaddd %zmm26,%zmm13,%zmm15
+ vprord $17,%zmm28,%zmm23
  vmovq 3160(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+216(%rip){1to16},%zmm15,%zmm31
- vmovq 3176(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $17,%zmm28,%zmm23
- vmovq 3192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vprord $19,%zmm28,%zmm24
  vpsrld $10,%zmm28,%zmm27
  vpxord %zmm24,%zmm23,%zmm19
+ vmovq 3176(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 3192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm27,%zmm19,%zmm13
  vmovq 3272(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vprord $7,%zmm20,%zmm26
  vmovq 3288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm27,%zmm19,%zmm13
+ vprord $18,%zmm20,%zmm23
  vmovq 3304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $7,%zmm20,%zmm26
- vprord $18,%zmm20,%zmm23
+ vpsrld $3,%zmm20,%zmm24
+ vpxord %zmm23,%zmm26,%zmm19
  vmovq 3320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $3,%zmm20,%zmm24
+ vpxord %zmm24,%zmm19,%zmm27
  vmovq 3400(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm23,%zmm26,%zmm19
- vpxord %zmm24,%zmm19,%zmm27
+ vpaddd %zmm30,%zmm13,%zmm26
  vmovq 3416(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm30,%zmm13,%zmm26
+ vpaddd %zmm27,%zmm26,%zmm23
  vmovq 3432(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm27,%zmm26,%zmm23
+ vpaddd %zmm18,%zmm23,%zmm19
+ vpaddd .Lround_constants+220(%rip){1to16},%zmm19,%zmm24
  vmovq 3448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm18,%zmm23,%zmm19
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+220(%rip){1to16},%zmm19,%zmm24
  vpunpckldq %zmm24,%zmm31,%zmm13
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa32 %zmm13,2304(%rsp)
  vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpunpckhdq %zmm24,%zmm31,%zmm26
  vmovdqa32 %zmm26,2368(%rsp)
  vprord $17,%zmm15,%zmm27
  vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $19,%zmm15,%zmm23
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpsrld $10,%zmm15,%zmm18
  vpxord %zmm23,%zmm27,%zmm13
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpxord %zmm18,%zmm13,%zmm31
  vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $7,%zmm22,%zmm24
  vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq .Lpadding+8(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $18,%zmm22,%zmm26
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpsrld $3,%zmm22,%zmm27
  vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpxord %zmm26,%zmm24,%zmm23
  vpxord %zmm27,%zmm23,%zmm13
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm10,%zmm31,%zmm18
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd %zmm13,%zmm18,%zmm24
  vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpaddd %zmm20,%zmm24,%zmm26
+ vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd .Lround_constants+224(%rip){1to16},%zmm26,%zmm23
  vmovq .Lpadding+24(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm20,%zmm24,%zmm26
- vmovq 4040(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+224(%rip){1to16},%zmm26,%zmm23
- vmovq 4056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $17,%zmm19,%zmm27
  vprord $19,%zmm19,%zmm31
+ vmovq 4040(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpsrld $10,%zmm19,%zmm10
+ vmovq 4056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm31,%zmm27,%zmm18
  vmovq 4072(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpsrld $10,%zmm19,%zmm10
+ vpxord %zmm10,%zmm18,%zmm13
  vmovq 4088(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm31,%zmm27,%zmm18
+ vprord $7,%zmm17,%zmm24
  vmovq 4168(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm10,%zmm18,%zmm13
+ vprord $18,%zmm17,%zmm20
  vmovq 4184(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $7,%zmm17,%zmm24
- vmovq 4200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vprord $18,%zmm17,%zmm20
- vmovq 4216(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm17,%zmm27
  vpxord %zmm20,%zmm24,%zmm31
+ vmovq 4200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 4216(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpxord %zmm27,%zmm31,%zmm18
  vmovq 4296(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 4312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm27,%zmm31,%zmm18
- vmovq 4328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm14,%zmm13,%zmm10
  vpaddd %zmm18,%zmm10,%zmm24
- vmovq 4344(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 4312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd %zmm22,%zmm24,%zmm20
- vmovq 4424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 4328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+228(%rip){1to16},%zmm20,%zmm31
  vpunpckldq %zmm31,%zmm23,%zmm27
+ vmovq 4344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa32 %zmm27,2432(%rsp)
+ vmovq 4424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpunpckhdq %zmm31,%zmm23,%zmm13
  vmovq 4440(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %zmm27,2432(%rsp)
+ vmovdqa32 %zmm13,2496(%rsp)
  vmovq 4456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpunpckhdq %zmm31,%zmm23,%zmm13
+ vprord $17,%zmm26,%zmm14
  vmovq 4472(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa32 %zmm13,2496(%rsp)
- vmovq 4552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vprord $17,%zmm26,%zmm14
- vmovq 4568(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $19,%zmm26,%zmm10
  vpsrld $10,%zmm26,%zmm18
+ vmovq 4552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm10,%zmm14,%zmm24
+ vmovq 4568(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm18,%zmm24,%zmm22
  vmovq 4584(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpxord %zmm10,%zmm14,%zmm24
+ vprord $7,%zmm11,%zmm27
  vmovq 4600(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpxord %zmm18,%zmm24,%zmm22
+ vprord $18,%zmm11,%zmm23
  vmovq 4680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $7,%zmm11,%zmm27
  vmovq 4696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vprord $18,%zmm11,%zmm23
- vmovq 4712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 4728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm11,%zmm31
  vpxord %zmm23,%zmm27,%zmm13
  vpxord %zmm31,%zmm13,%zmm14
+ vmovq 4712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpaddd %zmm29,%zmm22,%zmm10
+ vmovq 4728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 4808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd %zmm29,%zmm22,%zmm10
  vmovq 4824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %zmm14,%zmm10,%zmm24
  vmovq 4840(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 4856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm14,%zmm10,%zmm24
- vmovq 4936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd %zmm17,%zmm24,%zmm18
  vpaddd .Lround_constants+232(%rip){1to16},%zmm18,%zmm27
- vmovq 4952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 4856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $17,%zmm20,%zmm23
- vmovq 4968(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 4936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vprord $19,%zmm20,%zmm13
  vpsrld $10,%zmm20,%zmm31
- vmovq 4984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 4952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpxord %zmm13,%zmm23,%zmm22
  vpxord %zmm31,%zmm22,%zmm29
- vmovq 5064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 4968(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $7,%zmm9,%zmm10
  vprord $18,%zmm9,%zmm14
- vmovq 5080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 4984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpsrld $3,%zmm9,%zmm24
  vpxord %zmm14,%zmm10,%zmm17
  vpxord %zmm24,%zmm17,%zmm20
- vmovq 5096(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 5064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd %zmm12,%zmm29,%zmm23
  vpaddd %zmm20,%zmm23,%zmm13
+ vmovq 5080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpaddd %zmm11,%zmm13,%zmm22
+ vmovq 5096(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovq 5112(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd %zmm11,%zmm13,%zmm22
  vmovq 5192(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd .Lround_constants+236(%rip){1to16},%zmm22,%zmm31
  vmovq 5208(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpunpckldq %zmm31,%zmm27,%zmm10
  vmovq 5224(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+236(%rip){1to16},%zmm22,%zmm31
  vmovq 5240(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpunpckldq %zmm31,%zmm27,%zmm10
  vmovq 5320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 5336(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa32 %zmm10,2560(%rsp)
  vmovq 5352(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpunpckhdq %zmm31,%zmm27,%zmm14
  vmovq 5368(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa32 %zmm10,2560(%rsp)
+ vmovdqa32 %zmm14,2624(%rsp)
  vmovq 5448(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpunpckhdq %zmm31,%zmm27,%zmm14
- vmovq 5464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa32 %zmm14,2624(%rsp)
- vmovq 5480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vprord $17,%zmm18,%zmm17
  vprord $19,%zmm18,%zmm24
+ vmovq 5464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpsrld $10,%zmm18,%zmm29
+ vmovq 5480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpxord %zmm24,%zmm17,%zmm12
  vmovq 5496(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpsrld $10,%zmm18,%zmm29
+ vpxord %zmm29,%zmm12,%zmm23
  vmovq 5576(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm24,%zmm17,%zmm12
+ vprord $7,%zmm21,%zmm20
  vmovq 5592(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpxord %zmm29,%zmm12,%zmm23
- vmovq 5608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vprord $7,%zmm21,%zmm20
- vmovq 5624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vprord $18,%zmm21,%zmm13
  vpsrld $3,%zmm21,%zmm11
+ vmovq 5608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpxord %zmm13,%zmm20,%zmm10
+ vmovq 5624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpxord %zmm11,%zmm10,%zmm27
  vmovq 5704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm13,%zmm20,%zmm10
+ vpaddd %zmm28,%zmm23,%zmm31
  vmovq 5720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpxord %zmm11,%zmm10,%zmm27
- vpaddd %zmm28,%zmm23,%zmm31
+ vpaddd %zmm27,%zmm31,%zmm14
+ vpaddd %zmm9,%zmm14,%zmm18
  vmovq 5736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd %zmm27,%zmm31,%zmm14
+ vpaddd .Lround_constants+240(%rip){1to16},%zmm18,%zmm17
+ vprord $17,%zmm22,%zmm24
  vmovq 5752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd %zmm9,%zmm14,%zmm18
- vpaddd .Lround_constants+240(%rip){1to16},%zmm18,%zmm17
- vmovq 5832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vprord $17,%zmm22,%zmm24
- vmovq 5848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $19,%zmm22,%zmm12
  vpsrld $10,%zmm22,%zmm29
  vpxord %zmm12,%zmm24,%zmm20
- vmovq 5864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 5832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpxord %zmm29,%zmm20,%zmm13
- vmovq 5880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 5848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vprord $7,%zmm25,%zmm10
  vprord $18,%zmm25,%zmm11
+ vmovq 5864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 5880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 5960(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpsrld $3,%zmm25,%zmm23
  vmovq 5976(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vpxord %zmm11,%zmm10,%zmm28
  vmovq 5992(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpsrld $3,%zmm25,%zmm23
+ vpxord %zmm23,%zmm28,%zmm31
  vmovq 6008(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm11,%zmm10,%zmm28
+ vpaddd %zmm15,%zmm13,%zmm27
  vmovq 6088(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm23,%zmm28,%zmm31
- vmovq 6104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %zmm15,%zmm13,%zmm27
- vmovq 6120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd %zmm31,%zmm27,%zmm14
  vpaddd %zmm21,%zmm14,%zmm9
+ vmovq 6104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+244(%rip){1to16},%zmm9,%zmm22
+ vmovq 6120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpunpckldq %zmm22,%zmm17,%zmm24
  vmovq 6136(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpunpckldq %zmm22,%zmm17,%zmm24
  vmovdqa32 %zmm24,2688(%rsp)
  vmovq 6216(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vpunpckhdq %zmm22,%zmm17,%zmm12
- vmovdqa32 %zmm12,2752(%rsp)
  vmovq 6232(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa32 %zmm12,2752(%rsp)
  vprord $17,%zmm18,%zmm20
- vprord $19,%zmm18,%zmm29
- vpsrld $10,%zmm18,%zmm10
  vmovq 6248(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm29,%zmm20,%zmm11
- vpxord %zmm10,%zmm11,%zmm28
+ vprord $19,%zmm18,%zmm29
  vmovq 6264(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vprord $7,%zmm16,%zmm23
- vprord $18,%zmm16,%zmm13
- vpsrld $3,%zmm16,%zmm15
+ vpsrld $10,%zmm18,%zmm10
  vmovq 6344(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vpxord %zmm13,%zmm23,%zmm27
- vpxord %zmm15,%zmm27,%zmm31
+ vpxord %zmm29,%zmm20,%zmm11
  vmovq 6360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd %zmm19,%zmm28,%zmm14
- vpaddd %zmm31,%zmm14,%zmm21
+ vpxord %zmm10,%zmm11,%zmm28
  vmovq 6376(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd %zmm25,%zmm21,%zmm24
- vpaddd .Lround_constants+248(%rip){1to16},%zmm24,%zmm17
+ vprord $7,%zmm16,%zmm23
  vmovq 6392(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vprord $17,%zmm9,%zmm22
+ vprord $18,%zmm16,%zmm13
+ vpsrld $3,%zmm16,%zmm15
  vmovq 6472(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vprord $19,%zmm9,%zmm12
+ vpxord %zmm13,%zmm23,%zmm27
  vmovq 6488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpsrld $10,%zmm9,%zmm18
+ vpxord %zmm15,%zmm27,%zmm31
  vmovq 6504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpxord %zmm12,%zmm22,%zmm20
+ vpaddd %zmm19,%zmm28,%zmm14
  vmovq 6520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpxord %zmm18,%zmm20,%zmm29
- vprord $7,%zmm30,%zmm11
+ vpaddd %zmm31,%zmm14,%zmm21
  vmovq 6600(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vprord $18,%zmm30,%zmm10
+ vpaddd %zmm25,%zmm21,%zmm24
+ vpaddd .Lround_constants+248(%rip){1to16},%zmm24,%zmm17
  vmovq 6616(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vprord $17,%zmm9,%zmm22
  vmovq 6632(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vprord $19,%zmm9,%zmm12
  vmovq 6648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpsrld $3,%zmm30,%zmm23
+ vpsrld $10,%zmm9,%zmm18
  vmovq 6728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vpxord %zmm10,%zmm11,%zmm13
- vpxord %zmm23,%zmm13,%zmm27
- vpaddd %zmm26,%zmm29,%zmm15
+ vpxord %zmm12,%zmm22,%zmm20
  vmovq 6744(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd %zmm27,%zmm15,%zmm28
- vpaddd %zmm16,%zmm28,%zmm19
+ vpxord %zmm18,%zmm20,%zmm29
+ vprord $7,%zmm30,%zmm11
  vmovq 6760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+252(%rip){1to16},%zmm19,%zmm14
+ vprord $18,%zmm30,%zmm10
  vmovq 6776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
- vpunpckldq %zmm14,%zmm17,%zmm31
- vmovdqa32 %zmm31,2816(%rsp)
- vpunpckhdq %zmm14,%zmm17,%zmm21
- vmovdqa32 %zmm21,2880(%rsp)
+ vpsrld $3,%zmm30,%zmm23
  vmovq 6856(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpxord %zmm10,%zmm11,%zmm13
  vmovq 6872(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vpxord %zmm23,%zmm13,%zmm27
  vmovq 6888(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpaddd %zmm26,%zmm29,%zmm15
+ vpaddd %zmm27,%zmm15,%zmm28
  vmovq 6904(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd %zmm16,%zmm28,%zmm19
  vmovd %xmm2,48(%rdx)
+ vpaddd .Lround_constants+252(%rip){1to16},%zmm19,%zmm14
  vmovd %xmm4,52(%rdx)
+ vpunpckldq %zmm14,%zmm17,%zmm31
  vmovd %xmm6,56(%rdx)
+ vmovdqa32 %zmm31,2816(%rsp)
  vmovd %xmm8,60(%rdx)
+ vpunpckhdq %zmm14,%zmm17,%zmm21
+ vmovdqa32 %zmm21,2880(%rsp)
  xchg %r10,%r11
  add $16,%rsi
  add $64,%r8
