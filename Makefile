@@ -5,6 +5,8 @@
 #   make lint    ruff, mypy --strict, the import contracts
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
+#   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
+#   make aarch64   cross-compile the ARM kernels and prove them under qemu-user
 #   make docs    build the documentation into build/docs
 #   make clean   remove what these commands made (runs/ stays)
 
@@ -16,10 +18,10 @@ ARGS   ?=
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint suites bench docs clean
+.PHONY: demo test lint suites bench sanitize aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
-SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.c fastpath/*.h)
+SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
 RUN     := $(VENV)/.installed-run
 DEV     := $(VENV)/.installed-dev
 
@@ -41,6 +43,13 @@ suites: $(RUN)
 
 bench: $(DEV)
 	@"$(BIN)/python" -m benchmarks $(ARGS)
+
+# Both compile with the flags of setup.py's table, and end in the program's own verdict.
+sanitize:
+	@$(PYTHON) tests/fastpath/native/build.py --flags "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+aarch64:
+	@$(PYTHON) tests/fastpath/native/build.py --machine aarch64 --compiler aarch64-linux-gnu-gcc --flags "-O3 -static" --run qemu-aarch64
 
 docs: $(DEV)
 	@"$(BIN)/sphinx-build" --quiet --fail-on-warning --keep-going --nitpicky docs build/docs

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.kernels.command import kernels_app
 from bench.terminal import Screen, errors, leave, results, told
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help and plain usage errors: quick to import, one form for people and logs
 )
 profile_app = typer.Typer(help="Look at grid-event profiles.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(kernels_app, name="kernels")
 app.add_typer(profile_app, name="profile")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]

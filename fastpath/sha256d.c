@@ -1,14 +1,14 @@
 /* SHA-256 after FIPS 180-4 (section 6.2.2, constants 4.2.2 and 5.3.3) and the double hash of bitcoin on top of it.
-   No intrinsic and no instruction-set flag: this is the tier that runs everywhere. */
+   No intrinsic, no instruction-set flag and no trick: this is what every kernel is checked against. */
 #include "sha256d.h"
 
 #include <string.h>
 
-static const uint32_t INITIAL[8] = {
+const uint32_t fastpath_initial[8] = {
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 };
 
-static const uint32_t ROUND_CONSTANT[64] = {
+const uint32_t fastpath_round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -25,19 +25,11 @@ static inline uint32_t load_be(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-static inline uint32_t load_le(const uint8_t *bytes) {
-    return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
-}
-
 static inline void store_be(uint8_t *bytes, uint32_t word) {
     bytes[0] = (uint8_t)(word >> 24);
     bytes[1] = (uint8_t)(word >> 16);
     bytes[2] = (uint8_t)(word >> 8);
     bytes[3] = (uint8_t)word;
-}
-
-static inline uint32_t swap_bytes(uint32_t word) {
-    return word >> 24 | (word >> 8 & 0xff00) | (word << 8 & 0xff0000) | word << 24;
 }
 
 /* One round. The caller rotates the names of the eight working variables instead of moving their values. */
@@ -63,7 +55,7 @@ static inline void compress(const uint32_t before[8], const uint32_t block[16], 
                         (rotate_right(w2, 17) ^ rotate_right(w2, 19) ^ w2 >> 10);
             }
         }
-        const uint32_t *k = ROUND_CONSTANT + base;
+        const uint32_t *k = fastpath_round_constants + base;
         for (int t = 0; t < 16; t += 8) {
             ROUND(a, b, c, d, e, f, g, h, k[t] + w[t]);
             ROUND(h, a, b, c, d, e, f, g, k[t + 1] + w[t + 1]);
@@ -96,12 +88,12 @@ static void compress_bytes(uint32_t state[8], const uint8_t bytes[64]) {
 static inline void second_hash(uint32_t block[16], uint32_t state[8]) {
     static const uint32_t PADDING[8] = {0x80000000, 0, 0, 0, 0, 0, 0, 256};
     memcpy(block + 8, PADDING, sizeof PADDING);
-    compress(INITIAL, block, state);
+    compress(fastpath_initial, block, state);
 }
 
 void fastpath_sha256d(const uint8_t *data, size_t size, uint8_t digest[32]) {
     uint32_t state[8];
-    memcpy(state, INITIAL, sizeof state);
+    memcpy(state, fastpath_initial, sizeof state);
 
     size_t rest = size;
     for (; rest >= 64; rest -= 64, data += 64) compress_bytes(state, data);
@@ -121,52 +113,29 @@ void fastpath_sha256d(const uint8_t *data, size_t size, uint8_t digest[32]) {
     for (int i = 0; i < 8; i++) store_be(digest + 4 * i, state[i]);
 }
 
-void fastpath_midstate(const uint8_t block[64], uint8_t state[32]) {
-    uint32_t words[8];
-    memcpy(words, INITIAL, sizeof words);
-    compress_bytes(words, block);
-    for (int i = 0; i < 8; i++) store_be(state + 4 * i, words[i]);
+void fastpath_midstate(const uint8_t block[64], uint32_t state[8]) {
+    memcpy(state, fastpath_initial, sizeof fastpath_initial);
+    compress_bytes(state, block);
 }
 
-/* hash <= target, both as eight words of a little-endian integer, the last the most significant. */
-static int reaches(const uint32_t state[8], const uint32_t target[8]) {
-    for (int i = 7; i >= 0; i--) {
-        uint32_t word = swap_bytes(state[i]);
-        if (word != target[i]) return word < target[i];
-    }
-    return 1;
+fastpath_verdict fastpath_judge(const uint8_t header[80], uint32_t nonce, uint32_t filter, const uint8_t target[32]) {
+    uint8_t tried[80], digest[32];
+    memcpy(tried, header, 76);
+    for (int i = 0; i < 4; i++) tried[76 + i] = (uint8_t)(nonce >> 8 * i);
+    fastpath_sha256d(tried, sizeof tried, digest);
+    if (load_be(digest + 28) & filter) return FASTPATH_NO_CANDIDATE;
+    for (int i = 31; i >= 0; i--)
+        if (digest[i] != target[i]) return digest[i] < target[i] ? FASTPATH_HIT : FASTPATH_MISS;
+    return FASTPATH_HIT;
 }
 
-size_t fastpath_scan(const uint8_t header[80], uint32_t start, uint32_t count, const uint8_t target[32], uint32_t *hits) {
-    uint32_t midstate[8], limit[8];
-    memcpy(midstate, INITIAL, sizeof midstate);
-    compress_bytes(midstate, header);
-    for (int i = 0; i < 8; i++) limit[i] = load_le(target + 4 * i);
-
-    /* The second block of the header: last merkle word, time, bits, nonce, and the padding of an 80-byte message. */
-    uint32_t block[16] = {load_be(header + 64), load_be(header + 68), load_be(header + 72), 0, 0x80000000};
-    block[15] = 640;
-
-    size_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t nonce = start + i;
-        uint32_t first[16], state[8];
-        block[3] = swap_bytes(nonce);
-        compress(midstate, block, first);
-        second_hash(first, state);
-        if (reaches(state, limit)) hits[found++] = nonce;
-    }
-    return found;
-}
-
-void fastpath_merkle_root(uint8_t *level, size_t count, uint8_t root[32]) {
-    while (count > 1) {
-        if (count & 1) {
-            memcpy(level + 32 * count, level + 32 * (count - 1), 32);
-            count++;
+uint32_t fastpath_filter(const uint8_t target[32]) {
+    uint32_t filter = 0;
+    int zero = 1; /* all bits so far are */
+    for (int i = 31; i >= 28; i--)
+        for (int bit = 7; bit >= 0; bit--) {
+            zero &= !(target[i] >> bit & 1);
+            if (zero) filter |= (uint32_t)1 << bit << 8 * (31 - i);
         }
-        count /= 2;
-        for (size_t i = 0; i < count; i++) fastpath_sha256d(level + 64 * i, 64, level + 32 * i);
-    }
-    memcpy(root, level, 32);
+    return filter;
 }

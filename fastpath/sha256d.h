@@ -1,23 +1,29 @@
-/* SHA-256d in portable C: what the extension module calls. Every function is free of Python and may run without the GIL. */
+/* SHA-256d in portable C: the reference every kernel is checked against. Every function is free of Python and may run
+   without the GIL. */
 #ifndef FASTPATH_SHA256D_H
 #define FASTPATH_SHA256D_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* Initial value and round constants (FIPS 180-4, 5.3.3 and 4.2.2). */
+extern const uint32_t fastpath_initial[8];
+extern const uint32_t fastpath_round_constants[64];
+
 /* digest = SHA-256(SHA-256(data)). */
 void fastpath_sha256d(const uint8_t *data, size_t size, uint8_t digest[32]);
 
-/* The state after one 64-byte block from the initial value, as eight big-endian words. */
-void fastpath_midstate(const uint8_t block[64], uint8_t state[32]);
+/* The state after one 64-byte block from the initial value, as eight numbers. */
+void fastpath_midstate(const uint8_t block[64], uint32_t state[8]);
 
-/* Hash the nonces start .. start+count-1 of a block header and write those whose hash, read as a little-endian integer,
-   is <= target (32 bytes, little-endian) to hits, in ascending order. The nonce field of the header is not read.
-   hits must hold count values and start+count must not exceed 2^32. Returns the number of hits. */
-size_t fastpath_scan(const uint8_t header[80], uint32_t start, uint32_t count, const uint8_t target[32], uint32_t *hits);
+/* What a nonce's own hash says about it, whatever kernel proposed it. */
+typedef enum { FASTPATH_MISS = 0, FASTPATH_HIT = 1, FASTPATH_NO_CANDIDATE = -1 } fastpath_verdict;
 
-/* Fold count (>= 1) 32-byte hashes, side by side, into their merkle root. level is overwritten and must have room for
-   one hash more than it holds: an odd level repeats its last hash. */
-void fastpath_merkle_root(uint8_t *level, size_t count, uint8_t root[32]);
+/* Hash the header with this nonce from scratch and compare it, as a little-endian integer, with target (32 bytes,
+   little-endian). NO_CANDIDATE: the last word of the digest does not even pass filter. */
+fastpath_verdict fastpath_judge(const uint8_t header[80], uint32_t nonce, uint32_t filter, const uint8_t target[32]);
+
+/* The bits that are 0 in the last digest word (big-endian) of every hash <= target. */
+uint32_t fastpath_filter(const uint8_t target[32]);
 
 #endif

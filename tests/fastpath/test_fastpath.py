@@ -86,6 +86,41 @@ def test_sha256d_is_right_around_block_ends_and_with_the_gil_released(back_end: 
     )
 
 
+FIPS_180 = {
+    b"": "5df6e0e2761359d30a8275058e299fcc0381534545f55cf43e41983f5d4c9456",
+    b"abc": "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358",
+    b"hello": "9595c9df90075148eb06860365df33584b75bff782a510c6cd4883a419833d50",
+}
+
+
+@pytest.mark.parametrize("message", FIPS_180)
+def test_sha256d_of_known_messages(back_end: ModuleType, message: bytes) -> None:
+    assert back_end.sha256d(message).hex() == FIPS_180[message]
+
+
+def test_a_chain_of_a_thousand_digests_ends_where_hashlib_does(back_end: ModuleType) -> None:
+    """In the manner of the Monte Carlo test of CAVP: an error in any step spoils all that follow."""
+    ours = theirs = bytes(range(32))
+    for length in range(1_000):
+        ours, theirs = back_end.sha256d(ours + bytes(length % 70)), double(theirs + bytes(length % 70))
+    assert ours == theirs
+
+
+# From FIPS 180-4's examples and the CAVP short messages: one block each, so the state after it is the digest.
+ONE_BLOCK = {
+    b"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    bytes.fromhex("d3"): "28969cdfa74a12c82f3bad960b0b000aca2ac329deea5c2328ebc6f2ba9802c1",
+    bytes.fromhex("11af"): "5ca7133fa735326081558ac312c620eeca9970d1e70a4b95533d956f072d1f98",
+}
+
+
+@pytest.mark.parametrize("message", ONE_BLOCK)
+def test_midstate_of_a_standard_vector_is_its_digest(back_end: ModuleType, message: bytes) -> None:
+    block = message + b"\x80" + bytes(55 - len(message)) + struct.pack(">Q", 8 * len(message))
+    assert back_end.midstate(block).hex() == ONE_BLOCK[message]
+
+
 def test_sha256d_reads_an_unaligned_slice(back_end: ModuleType) -> None:
     data = bytes(range(200))
     assert back_end.sha256d(memoryview(data)[3:83]) == double(data[3:83])
