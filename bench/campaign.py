@@ -129,7 +129,7 @@ class Cell:
         """
         case = self.what.case
         digest = hashlib.sha256()
-        tables = [model.model_dump(mode="json") for model in (case.table, self.what.rig)]
+        tables = [model.model_dump(mode="json") for model in (case.table, self.what.layout.file)]
         told = [version("ramprig"), *tables, case.seed]
         digest.update(json.dumps(told, sort_keys=True, default=str).encode())
         sut, base = case.table.sut, case.origin.parent

@@ -96,6 +96,8 @@ class RunFacts:
     lateness_p99_ns: int = 0
     lateness_max_ns: int = 0
     lateness_budget_ns: int = 2_000_000
+    device_defects: int = 0
+    """Connections that the bench's own devices broke by an error of theirs."""
     trace_sha256: str = ""
     expected: str = ""
     heat: HeatMap | None = None

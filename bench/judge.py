@@ -218,6 +218,11 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         "freeze", "Bench never stood still", f"{facts.lateness_max_ns / 1e6:.3g} ms at the longest",
         f"within {LATE * budget / 1e6:g} ms", _graded(facts.lateness_max_ns, LATE * budget, LATE**2 * budget),
     )  # fmt: skip
+    yield _gate(
+        "devices", "Emulated devices sound", f"{facts.device_defects} errors of their own",
+        "none (bench.log tells them)",
+        Validity.SUSPECT if facts.device_defects else Validity.VALID,
+    )  # fmt: skip
 
 
 def _stimulus_gates(

@@ -92,9 +92,13 @@ class PduPlace:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A rig file with everything it names found, placed and addressed; `dispatch` and `pool` may be None."""
+    """A rig file with everything it names found, placed and addressed; `dispatch` and `pool` may be None.
+
+    `origin` names the file in error messages.
+    """
 
     file: RigFile
+    origin: str
     miners: tuple[MinerPlace, ...]
     meters: tuple[MeterPlace, ...]
     pdus: tuple[PduPlace, ...]
@@ -238,7 +242,7 @@ class _Planner:
             self._named(POOL, "the pool", pool)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
-        return Layout(self._file, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
+        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
 
     # ---- what ------------------------------------------------------------------------------------------------------
 

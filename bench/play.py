@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.case_file import Case
+    from bench.layout import Layout
     from bench.profile import Profile, Timeline
-    from bench.rig_file import RigFile
     from emulator.clock import Clock
 
     Progress = Callable[[int, int], None]
@@ -51,7 +51,7 @@ class Plan:
     """A case with everything it names read and checked, before anything is started."""
 
     case: Case
-    rig: RigFile
+    layout: Layout
     rig_path: Path
     profile: Profile
     profile_path: Path
@@ -90,7 +90,7 @@ def plan(case: Case) -> Plan:
     except (ConfigError, FaultError) as error:
         raise ConfigError(f"{where}: {error}") from None
     layout.check_faults(FaultPlan(faults, Seed(case.seed)), where)
-    return Plan(case, rig, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
+    return Plan(case, layout, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
 
 
 def plan_all(cases: Iterable[Case]) -> list[Plan]:
@@ -154,7 +154,7 @@ class _Run:
         self.faults = faults
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
-        self.rig = Rig(what.rig, str(what.rig_path), clock, seed, what.nominal_hz, faults)
+        self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults)
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
         self.stopped_ns = 0
@@ -297,7 +297,7 @@ def _effective(what: Plan) -> str:
 
     tables = {
         "case": what.case.table.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "rig": what.rig.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "rig": what.layout.file.model_dump(mode="json", by_alias=True, exclude_none=True),
         "origin": {
             "case": str(what.case.origin.name),
             "rig": what.rig_path.name,

@@ -198,6 +198,7 @@ def _facts(
         lateness_p99_ns=int(stop.get("lateness_p99_ns", 0)),
         lateness_max_ns=int(stop.get("lateness_max_ns", 0)),
         lateness_budget_ns=int(about.get("lateness_budget_ns", 2_000_000)),
+        device_defects=int(stop.get("network_defects", 0)),
         trace_sha256=str(stop.get("trace_sha256", "")),
         expected=str(info.get("expect", "")),
         heat=heat,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
-from bench.layout import DISPATCH, POI, POOL, lay_out
+from bench.layout import DISPATCH, POI, POOL
 from bench.tap import Tap, Traffic
 from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bench.rig_file import RigFile
+    from bench.layout import Layout
     from emulator.clock import Clock
     from emulator.faults import Fault, FaultHook
     from emulator.seed import Seed
@@ -41,19 +41,16 @@ if TYPE_CHECKING:
 
 
 class Rig:
-    """A live rig on one clock. `file` is what it was built from; `origin` names that file in error messages.
-
-    Raises ConfigError where it cannot stand, see `layout.lay_out`, or where a fault hits nothing.
-    """
+    """A live rig on one clock. Raises ConfigError where a fault hits nothing, or where the site would feed in."""
 
     def __init__(
-        self, file: RigFile, origin: str, clock: Clock, seed: Seed, nominal_hz: float, faults: FaultPlan | None = None
+        self, layout: Layout, clock: Clock, seed: Seed, nominal_hz: float, faults: FaultPlan | None = None
     ) -> None:
-        self.file = file
+        self.file = layout.file
         self.clock = clock
-        self.layout = lay_out(file, origin)
+        self.layout = layout
         self.faults = FaultPlan((), seed) if faults is None else faults
-        self.layout.check_faults(self.faults, origin)
+        layout.check_faults(self.faults, layout.origin)
         self.on_fault: FaultHook | None = None
         """Hears (instant, fault, id) whenever a fault strikes."""
         self.traffic = Traffic()
@@ -75,7 +72,8 @@ class Rig:
         self.site = Site(spec, self.fleet, self.grid, seed, on_mains=self._mains_moved)
         self.nominal_w = self.site.nominal_w()
         if self.nominal_w <= 0:
-            raise ConfigError(f"{origin}: load: the site feeds in {-self.nominal_w:g} W at its start; lower its plants")
+            fed_w = -self.nominal_w
+            raise ConfigError(f"{layout.origin}: load: the site feeds in {fed_w:g} W at its start; lower its plants")
         response = self._response()
         for grid in (self.grid, self.published):
             grid.signals["dispatch"] = Signal.constant(self.nominal_w)

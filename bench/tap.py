@@ -25,10 +25,6 @@ class Traffic:
     """Everything taken down during a run. Frames beyond MOST_FRAMES are counted, not kept; long ones are cut."""
 
     requests: dict[str, int] = field(default_factory=dict)
-    last_ns: dict[str, Instant] = field(default_factory=dict)
-    """When a device was last spoken to."""
-    gap_ns: dict[str, Instant] = field(default_factory=dict)
-    """The longest silence between two requests to a device."""
     frames: list[tuple[Instant, str, int, str, bytes]] = field(default_factory=list)
     """(instant, device, port, "in" | "out", bytes)"""
     dropped: int = 0
@@ -38,10 +34,6 @@ class Traffic:
     def request(self, now: Instant, device: str, kind: str, port: int, data: bytes) -> None:
         """Bytes from the controller to a device."""
         self.requests[kind] = self.requests.get(kind, 0) + 1
-        last = self.last_ns.get(device)
-        if last is not None and now - last > self.gap_ns.get(device, 0):
-            self.gap_ns[device] = now - last
-        self.last_ns[device] = now
         self._keep(now, device, port, "in", data)
         if self.on_first is not None:
             first, self.on_first = self.on_first, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import load_rig
 from benchmarks.rows import Row, seconds
@@ -37,7 +38,7 @@ def rows() -> list[Row]:
 
 async def _play(clock: Clock, settings: dict[str, dict[str, object]]) -> None:
     file, path = load_rig("rig:yard")
-    rig = Rig(file, str(path), clock, Seed(1), 60.0)
+    rig = Rig(lay_out(file, str(path)), clock, Seed(1), 60.0)
     frequency = Signal.steps([(0, 60.0), (60 * S, 59.69), (90 * S, 60.0)])
     rig.play({"frequency": frequency, "recall": Signal.steps([(0, 0.0), (150 * S, 1.0)])}, 0)
     await rig.open()

@@ -136,11 +136,6 @@ class Fleet:
         if self._soonest <= now:
             self._run_due(now)
 
-    @property
-    def soonest(self) -> Instant:
-        """The next instant at which anything changes by itself; NEVER when nothing does."""
-        return min(self._soonest, self._pending[0][0] if self._pending else NEVER)
-
     def _run_due(self, until: Instant) -> None:
         while self._soonest <= until:
             due = np.flatnonzero(self._next_ns <= until)

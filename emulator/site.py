@@ -155,20 +155,6 @@ class Site:
             weights[branch.rows] = branch.gain * (1.0 + self.spec.loss)
         return weights
 
-    def load_power_w(self, t_ns: NDArray[np.int64]) -> Floats:
-        """Power at the point of interconnection of all that is no miner, at each instant, watts."""
-        total: Floats = np.full(t_ns.shape, self.spec.idle_w)
-        for signal, gain in self.loads():
-            total += gain * signal.sample(t_ns)
-        return total
-
-    def load_energy_j(self, t_ns: NDArray[np.int64]) -> Floats:
-        """Energy of all that is no miner from a common zero to each instant, joules."""
-        total: Floats = t_ns.astype(np.float64) * (self.spec.idle_w * 1e-9)
-        for signal, gain in self.loads():
-            total = total + gain * signal.integrals(t_ns)
-        return total
-
     def loads(self) -> list[tuple[Signal, float]]:
         """Everything that is no miner, with what one watt of it is at the point of interconnection."""
         gain = 1.0 + self.spec.loss

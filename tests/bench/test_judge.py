@@ -209,6 +209,12 @@ def test_a_dead_meter_voids_the_run() -> None:
     assert judge(replace(GOOD, meter_gap_ns=2 * S), [FFR]).validity is Validity.SUSPECT
 
 
+def test_a_device_of_the_bench_that_broke_makes_the_run_suspect() -> None:
+    verdict = judge(replace(GOOD, device_defects=2), [FFR])
+    assert verdict.validity is Validity.SUSPECT
+    assert "suspect: Emulated devices sound: 2 errors of their own; required: none" in verdict.reasons[0]
+
+
 def test_a_gap_where_it_matters_makes_the_check_not_computable_and_the_run_void() -> None:
     value = GOOD.power.value.copy()
     begin = GOOD.events[0].start_ns

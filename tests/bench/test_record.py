@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bench import record
 from bench.case_file import load_cases
 from bench.config import validate
+from bench.layout import lay_out
 from bench.play import plan, play
 from bench.record import Recorder, RunFolderError, Truth, read_run
 from bench.rig import Rig
@@ -72,7 +73,7 @@ def live_and_read(folder: Path, act: Callable[[Rig], object]) -> tuple[Rig, Any]
     """A site that is switched about for a minute, and the facts read back from its recording."""
 
     async def main(clock: Clock) -> Rig:
-        rig = Rig(validate(tomllib.loads(RIG + LOADS), RigFile, "rig.toml"), "rig.toml", clock, Seed(3), 60.0)
+        rig = Rig(lay_out(validate(tomllib.loads(RIG + LOADS), RigFile, "rig.toml"), "rig.toml"), clock, Seed(3), 60.0)
         recorder = Recorder(folder, {"case": "x", "title": "x"}, "")
         levels = {"nominal_hz": 60.0, "nominal_w": rig.nominal_w, "commitment_w": rig.file.commitment}
         recorder.describe(armed_ns=2 * S, lead_in_ns=2 * S, analyser=ANALYSER, **levels)

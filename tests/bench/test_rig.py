@@ -54,7 +54,7 @@ def live(file: RigFile, during: Callable[[Rig, Clock], Any], faults: FaultPlan |
     """Bring a rig to life in virtual time and do something with it."""
 
     async def main(clock: Clock) -> Any:
-        built = Rig(file, "rig.toml", clock, Seed(1), 60.0, faults)
+        built = Rig(lay_out(file, "rig.toml"), clock, Seed(1), 60.0, faults)
         await built.open()
         try:
             return await during(built, clock)

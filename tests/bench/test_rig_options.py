@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.config import validate
+from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import RigFile
 from emulator.clock import Clock, run
@@ -26,7 +27,7 @@ def shed_at_ten(file: RigFile, until_s: int = 60) -> Rig:
     """The small rig after every miner was put to sleep at 10 s, played until `until_s`."""
 
     async def main(clock: Clock) -> Rig:
-        rig = Rig(file, "rig.toml", clock, Seed(1), 60.0)
+        rig = Rig(lay_out(file, "rig.toml"), clock, Seed(1), 60.0)
         rig.play({"frequency": Signal.steps([(0, 60.0), (5 * SECOND, 59.5)])}, 0)
         rig.fleet.run(np.arange(len(rig.fleet)), "sleep", 10 * SECOND)
         await clock.sleep_until(until_s * SECOND)
@@ -58,7 +59,7 @@ def test_the_pool_sees_the_hash_rate_of_the_site_within_its_own_standard_error()
 
     async def main(clock: Clock) -> Rig:
         await clock.sleep_until(3600 * SECOND)
-        return Rig(file, "rig.toml", clock, Seed(1), 60.0)
+        return Rig(lay_out(file, "rig.toml"), clock, Seed(1), 60.0)
 
     rig = run(main)
     seen = rig.pool_report(0, 3600 * SECOND)

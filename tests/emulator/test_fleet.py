@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emulator import catalogue
 from emulator.catalogue import Phase
-from emulator.fleet import NEVER, Fleet, MinerSpec, MinerUnit
+from emulator.fleet import Fleet, MinerSpec, MinerUnit
 from emulator.seed import Seed
 
 S = 1_000_000_000
@@ -191,7 +191,6 @@ def test_a_fleet_at_rest_has_nothing_to_do() -> None:
     fleet = fleet_of("luxos", "whatsminer")
     fleet.advance(3600 * S)
     assert fleet.log.size == 2
-    assert fleet.soonest == NEVER
 
 
 def test_an_unknown_script_names_the_known_ones() -> None:

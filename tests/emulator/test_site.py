@@ -50,9 +50,11 @@ def test_series_from_row_weights_equal_the_point_of_interconnection(moves: list[
         outlets[index].switch(closed, at * S)
     site.fleet.advance(400 * S)
     t = np.arange(0, 400 * S, 11 * S, dtype=np.int64)
-    series = site.fleet.log.power_series(t, site.row_weights()) + site.load_power_w(t)
+    others_w = site.spec.idle_w + sum(gain * signal.sample(t) for signal, gain in site.loads())
+    series = site.fleet.log.power_series(t, site.row_weights()) + others_w
     np.testing.assert_allclose(series, [site.poi.power_w(int(at)) for at in t], rtol=1e-9)
-    energy = site.fleet.log.energy_series(t, site.row_weights()) + site.load_energy_j(t)
+    others_j = t * (site.spec.idle_w * 1e-9) + sum(gain * signal.integrals(t) for signal, gain in site.loads())
+    energy = site.fleet.log.energy_series(t, site.row_weights()) + others_j
     np.testing.assert_allclose(energy - energy[0], [site.poi.energy_j(0, int(at)) for at in t], rtol=1e-9, atol=1e-3)
 
 

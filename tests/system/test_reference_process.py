@@ -11,6 +11,7 @@ import pytest
 from bench import inventory
 from bench.attach import Context, SubprocessSut, build
 from bench.config import validate
+from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import RigFile
 from emulator.clock import Clock, run
@@ -46,7 +47,7 @@ def test_the_program_says_ready_sheds_in_time_and_ends_when_told(tmp_path: Path)
     }
 
     async def main(clock: Clock) -> float:
-        rig = Rig(validate(SITE, RigFile, "four.toml"), "four.toml", clock, Seed(3), 60.0)
+        rig = Rig(lay_out(validate(SITE, RigFile, "four.toml"), "four.toml"), clock, Seed(3), 60.0)
         try:
             await rig.open()
         except PortPermissionError as error:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bench.config import validate
+from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import RigFile
 from emulator.catalogue import Phase
@@ -87,7 +88,7 @@ def play(
     """Bring the site up, run the controller beside `act`; the controller must be running still when `act` is done."""
 
     async def main(clock: Clock) -> None:
-        rig = Rig(validate(SITE, RigFile, "small.toml"), "small.toml", clock, Seed(7), 60.0)
+        rig = Rig(lay_out(validate(SITE, RigFile, "small.toml"), "small.toml"), clock, Seed(7), 60.0)
         bench = Bench(clock, rig)
         bench.step("frequency", frequency)
         change(rig)
