@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, build
+from bench.collection import let_go, standing
 from bench.config import ConfigError
 from bench.layout import lay_out
 from bench.logs import kept_in
@@ -127,6 +128,7 @@ def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
     finally:
         for run in runs:
             run.recorder.close()
+        let_go()
 
 
 def _brought_down(error: BaseException, case: Case) -> str | None:
@@ -154,7 +156,8 @@ class _Run:
         self.faults = faults
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
-        self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults)
+        with standing():
+            self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults)
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
         self.stopped_ns = 0

@@ -164,7 +164,7 @@ class Rig:
                 continue
             own = seed / "miner" / place.id
             digits = (own / "mac").key
-            mac = "02:" + ":".join(f"{(digits >> (8 * i)) & 255:02x}" for i in range(5))
+            mac = "02:" + digits.to_bytes(8, "little")[:5].hex(":")
             host = HostInfo(place.address, mac, place.id, f"RR{digits % 10**12:012d}", self.clock.wall)
             self._attach(place.id, "miner", place.address, place.firmware.boot(unit, host, own))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bench.collection import standing
 from bench.config import ConfigError
 from bench.layout import lay_out
 from bench.rig import Rig
@@ -34,12 +35,14 @@ def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, 
     file, path = load_rig(reference)
     if not 0 < nominal_hz < math.inf:
         raise ConfigError(f"--hz {nominal_hz:g}: is no frequency of a grid; write 50 or 60")
-    layout = lay_out(file, str(path))
+    with standing():
+        layout = lay_out(file, str(path))
     if inventory is not None:
         _make_room(inventory)
 
     async def main(clock: Clock) -> None:
-        rig = Rig(layout, clock, Seed(seed), nominal_hz)
+        with standing():
+            rig = Rig(layout, clock, Seed(seed), nominal_hz)
         await rig.open()
         try:
             if inventory is not None:

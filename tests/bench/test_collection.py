@@ -1,0 +1,27 @@
+"""The garbage collector and a rig."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from bench.collection import let_go, standing
+
+
+def test_what_is_built_inside_is_not_looked_at_until_it_is_let_go() -> None:
+    gc.collect()
+    with standing():
+        assert not gc.isenabled()
+        built = [[number] for number in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= len(built)
+    let_go()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_build_that_fails_leaves_the_collector_as_it_was() -> None:
+    with pytest.raises(ValueError, match="no rig"), standing():
+        raise ValueError("no rig")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
