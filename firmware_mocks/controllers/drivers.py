@@ -62,6 +62,10 @@ class ModbusUnit:
             reply = await send(self._client, self._unit)
         except (ModbusException, OSError) as error:
             self._client.close()  # a late reply must not meet the next request
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Python 3.11's wait_for takes a cancellation at the very instant of its time-out for the time-out.
+                raise asyncio.CancelledError from error
             raise DeviceError(f"{self.name}: {error}") from error
         if reply.isError():
             raise DeviceError(f"{self.name}: exception code {getattr(reply, 'exception_code', '?')}")

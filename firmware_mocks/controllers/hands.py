@@ -7,6 +7,7 @@ be held is decided in `decision.py`; requests and replies are in `drivers.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -68,10 +69,9 @@ class Hand(Generic[T]):
     async def _pause(self) -> None:
         """Wait before the next attempt. A new wish ends the wait, or a shed would queue behind a patient return."""
         pause_s = min(self._retry.backoff_s * 2.0 ** min(self._failures - 1, 30), self._retry.backoff_max_s)
-        try:
-            await asyncio.wait_for(self._changed.wait(), pause_s)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):  # wait_for of Python 3.11 may take a cancellation for the time-out
+                await self._changed.wait()
 
     async def close(self) -> None:
         """Let go, whatever state the device is in."""
