@@ -140,7 +140,7 @@ class Profile:
         """
         by_start: dict[int, int] = {}
         for event in self.events:
-            wait = int(self.jitter_ns[event.id] * (seed / "profile" / "phase" / event.id).uniforms(1)[0])
+            wait = int(self.jitter_ns[event.id] * (seed / "profile" / "phase" / event.id).uniform())
             by_start.setdefault(event.start_ns, wait)  # events that begin together stay together
         waits = sorted(by_start.items())
 

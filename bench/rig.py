@@ -142,7 +142,7 @@ class Rig:
             point = self.site.poi if place.measures == POI else self.site.feeders[place.measures]
             own, product = seed / "meter" / place.id, place.product
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
-            phase_ns = int((own / "phase").uniforms(1)[0] * longest_ns)
+            phase_ns = int((own / "phase").uniform() * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
             meter = Meter(product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh)
             self.meters[place.id] = meter

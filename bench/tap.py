@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker
+from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker, speaker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,8 +79,9 @@ class Tap:
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """As the device, overheard."""
         inner = self._device.converse(port, peer, now)
-        if isinstance(inner, Speaker):
-            return _OverheardSpeaker(inner, inner, self._id, self._kind, port, self._traffic)
+        speaker = speaker_of(inner)
+        if speaker is not None:
+            return _OverheardSpeaker(inner, speaker, self._id, self._kind, port, self._traffic)
         return _Overheard(inner, self._id, self._kind, port, self._traffic)
 
 

@@ -312,26 +312,26 @@ class MinerUnit:
 
     def phase(self, now: Instant) -> Phase:
         """What the unit is doing."""
-        return Phase(int(self._fleet.phases(now, self._row)[0]))
+        entry = self._entry(now)  # may append, so the column is taken afterwards
+        return Phase(self._fleet.log.column("phase").item(entry))
 
     def power_w(self, now: Instant) -> float:
         """True wall power, watts."""
-        return float(self._fleet.power_w(now, self._row)[0])
+        return self._fleet.log.value_of(self._entry(now), now, "w")
 
     def hash_ths(self, now: Instant) -> float:
         """True hash rate, TH/s."""
-        return float(self._fleet.hash_ths(now, self._row)[0])
+        return self._fleet.log.value_of(self._entry(now), now, "ths")
 
     def mean_hash_ths(self, start: Instant, stop: Instant) -> float:
         """Mean hash rate over [start, stop], TH/s; the rate itself where the two coincide."""
         if stop <= start:
             return self.hash_ths(stop)
-        work = self._fleet.work_th(stop, self._row) - self._fleet.work_th(start, self._row)
-        return float(work[0]) / ((stop - start) * 1e-9)
+        return self._between(start, stop, "ths") / ((stop - start) * 1e-9)
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy taken over [start, stop], joules."""
-        return float((self._fleet.energy_j(stop, self._row) - self._fleet.energy_j(start, self._row))[0])
+        return self._between(start, stop, "w")
 
     def powered_since_ns(self, now: Instant) -> Instant | None:
         """When the control board got its mains; None without mains."""
@@ -348,7 +348,7 @@ class MinerUnit:
     def setpoint(self, now: Instant) -> float:
         """Share of nominal power the unit is set to."""
         self._fleet.advance(now)
-        return float(self._fleet.setpoint[self.index])
+        return float(self._fleet.setpoint.item(self.index))
 
     def inlet_c(self, now: Instant) -> float:
         """Air at the inlet, degrees Celsius (estimate: a mild day)."""
@@ -367,9 +367,18 @@ class MinerUnit:
         """Fan speed as a share of full speed: idle in sleep, linear in board temperature otherwise (estimate)."""
         if not self._fleet.mains[self.index]:
             return 0.0
-        return float(np.clip((self.temperature_c(now) - 20.0) / 55.0, 0.15, 1.0))
+        return min(1.0, max(0.15, (self.temperature_c(now) - 20.0) / 55.0))
+
+    def _entry(self, at: Instant) -> int:
+        self._fleet.advance(at)
+        return self._fleet.log.entry_at(self.index, at)
+
+    def _between(self, start: Instant, stop: Instant, kind: str) -> float:
+        """What has come together over [start, stop]: joules ("w") or TH ("ths")."""
+        log, last = self._fleet.log, self._entry(stop)
+        return log.total_of(last, stop, kind) - log.total_of(log.entry_at(self.index, start), start, kind)
 
     def _since(self, column: NDArray[np.int64], now: Instant) -> Instant | None:
         self._fleet.advance(now)
-        value = int(column[self.index])
+        value: int = column.item(self.index)
         return None if value == NONE else value

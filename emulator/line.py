@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from emulator.clock import Clock
-from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker
+from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
@@ -58,7 +58,7 @@ class Line(asyncio.Protocol):
     ) -> None:
         self._clock = clock
         self._conversation = conversation
-        self._speaker = conversation if isinstance(conversation, Speaker) else None
+        self._speaker = speaker_of(conversation)
         self._heard = heard
         self._defect = defect
         self._over = over

@@ -44,7 +44,7 @@ def ai_training(
         raise ValueError("iteration phases must be longer than their edges and the communication level within (0, 1]")
     count = int(duration_ns / (iteration_s * SECOND)) + 2
     lengths = iteration_s * (1 + jitter * np.clip((seed / "iteration").normals(count), -3, 3))
-    starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) + (seed / "phase").uniforms(1)[0] * -iteration_s
+    starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) + (seed / "phase").uniform() * -iteration_s
     stretch = lengths / iteration_s
     knots = np.stack(
         [starts, starts + edge_s, starts + stretch * compute_s, starts + stretch * compute_s + edge_s], axis=1
@@ -72,7 +72,7 @@ def wind(mean_w: float, duration_ns: Instant, seed: Seed, *, step_s: float = 60.
     keep = float(np.exp(-step_s / 1200.0))
     push = (seed / "gust").normals(count) * swing * np.sqrt(1 - keep**2)
     level = np.empty(count)
-    value = float((seed / "start").normals(1)[0]) * swing
+    value = (seed / "start").normal() * swing
     for index in range(count):
         level[index] = value
         value = keep * value + push[index]

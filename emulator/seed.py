@@ -7,6 +7,7 @@ counter: element `i` of `uniforms(n)` is the same for every `n`.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+_G, _M1, _M2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64
+_GOLDEN, _MIX_1, _MIX_2 = np.uint64(_G), np.uint64(_M1), np.uint64(_M2)
+_64_BITS = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,18 @@ class Seed:
             z = (z ^ (z >> np.uint64(27))) * _MIX_2
             z ^= z >> np.uint64(31)
         return ((z >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+    def uniform(self, index: int = 0) -> float:
+        """One uniform draw: element `index` of `uniforms`."""
+        z = (self.key + (index + 1) * _G) & _64_BITS
+        z = ((z ^ (z >> 30)) * _M1) & _64_BITS
+        z = ((z ^ (z >> 27)) * _M2) & _64_BITS
+        return (((z ^ (z >> 31)) >> 11) + 0.5) * 2.0**-53
+
+    def normal(self, index: int = 0) -> float:
+        """One standard normal draw: element `index` of `normals`, but for the last digit."""
+        radius = math.sqrt(-2.0 * math.log((self / "radius").uniform(index)))
+        return radius * math.cos(2.0 * math.pi * (self / "angle").uniform(index))
 
     def normals_at(self, index: NDArray[np.uint64]) -> NDArray[np.float64]:
         """Standard normal draws for the given indices, same shape (Box-Muller on two children)."""

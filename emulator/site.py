@@ -228,7 +228,7 @@ class Outlet:
         self._site = site
         self._pdu = pdu
         self._moves: list[tuple[Instant, bool]] = []
-        spread = 1.0 + 0.15 * float(np.clip(seed.normals(1)[0], -2, 2))  # estimate: 15 % between units
+        spread = 1.0 + 0.15 * min(2.0, max(-2.0, seed.normal()))  # estimate: 15 % between units
         self.open_ns = round(pdu.open_ns * spread) if pdu.contactor else 0
         self.close_ns = round(pdu.close_ns * spread) if pdu.contactor else 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from math import exp, expm1
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -229,6 +230,34 @@ class SegmentLog:
             if not late.any():
                 return index
             index = np.where(late, previous[index], index).astype(np.int64)
+
+    def entry_at(self, row: int, instant: Instant) -> int:
+        """As `entries_at`, for one row: asked a fleet's worth of times a second, an array of one is slow."""
+        t0, previous = self._columns["t0_ns"], self._columns["previous"]
+        entry = self.latest.item(row)
+        while t0.item(entry) > instant and (before := previous.item(entry)) >= 0:
+            entry = before
+        return int(entry)
+
+    def value_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
+        """As `evaluate`, for one entry."""
+        c = self._columns
+        dt = (instant - c["t0_ns"].item(entry)) * _S
+        value: float = c[f"base_{kind}"].item(entry) + c[f"slope_{kind}"].item(entry) * dt
+        amp = c[f"amp_{kind}"].item(entry)
+        return value + amp * exp(-dt / c["tau_s"].item(entry)) if amp else value
+
+    def total_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
+        """As `total`, for one entry."""
+        c = self._columns
+        dt = (instant - c["t0_ns"].item(entry)) * _S
+        start = c["joules" if kind == "w" else "work"].item(entry)
+        value: float = start + dt * (c[f"base_{kind}"].item(entry) + c[f"slope_{kind}"].item(entry) * dt / 2)
+        amp = c[f"amp_{kind}"].item(entry)
+        if amp:
+            tau = c["tau_s"].item(entry)
+            value -= amp * tau * expm1(-dt / tau)
+        return value
 
     def evaluate(self, entries: NDArray[np.int64], instant: Instant | Instants, kind: str = "w") -> Floats:
         """Power in watts (`kind` "w") or hash rate in TH/s ("ths") of the given entries at `instant`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,6 @@ class Conversation(Protocol):
         ...
 
 
-@runtime_checkable
 class Speaker(Protocol):
     """What a conversation also offers when it speaks unasked, as a pool does with a new job."""
 
@@ -79,6 +78,11 @@ class Speaker(Protocol):
     def woken(self, now: Instant) -> Sequence[Action]:
         """`wake_ns` has come: what it says."""
         ...
+
+
+def speaker_of(conversation: Conversation) -> Speaker | None:
+    """`conversation` as one that speaks unasked; None where it does not. (isinstance of a protocol takes 10 µs.)"""
+    return cast("Speaker", conversation) if hasattr(conversation, "woken") else None
 
 
 class Device(Protocol):

@@ -44,7 +44,7 @@ class Metering:
         self.product = product
         self.gain = 1.0
         if seed is not None:
-            error = float((seed / "gain").normals(1)[0]) * product.power_sigma
+            error = (seed / "gain").normal() * product.power_sigma
             self.gain += min(product.power_limit, max(-product.power_limit, error))
         self._outlets = tuple(outlets[: product.metered_outputs])
         self._grid = grid

@@ -116,7 +116,7 @@ class LuxReadings(Readings):
         """Modelled wall power: the unit's model error and a little noise, renewed each second."""
         refresh_ns: int = METER["power_refresh_ns"]
         tick = max(0, self.now // refresh_ns)
-        noise = float((self.device.seed / "power").normals(1, start=tick)[0])
+        noise = (self.device.seed / "power").normal(tick)
         error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
         return round(self.unit.power_w(tick * refresh_ns) * error)
 

@@ -58,7 +58,7 @@ def character(seed: Seed, boards: int, fans: int) -> Character:
     heat = 1.0 - 0.06 * (seed / "heat").uniforms(boards)
     heat[int(np.argmax(heat))] = 1.0
     gain = 1.0 + 0.01 * (seed / "fan").normals(max(1, fans))
-    watts = 1.0 + 0.03 * float((seed / "watts").normals(1)[0])
+    watts = 1.0 + 0.03 * (seed / "watts").normal()
     return Character(tuple((share / share.sum()).tolist()), tuple(heat.tolist()), tuple(gain.tolist()), watts)
 
 
@@ -152,7 +152,7 @@ class Readings:
         measured = {}
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
-                noise = float((self.device.seed / "meter" / name).normals(1, start=tick)[0])
+                noise = (self.device.seed / "meter" / name).normal(tick)
                 depth = (2.0 * _NONCES_PER_S * window.span_ns / SECOND) ** -0.5
                 measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
             else:

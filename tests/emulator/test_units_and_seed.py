@@ -51,6 +51,13 @@ def test_a_draw_belongs_to_its_index_whatever_the_count(root: int, few: int, man
     np.testing.assert_array_equal(seed.normals(few), seed.normals(many)[:few])
 
 
+@given(st.integers(0, 2**63), st.integers(0, 2**40))
+def test_one_draw_is_the_array_s_draw_of_that_index(root: int, index: int) -> None:
+    seed = Seed(root) / "miner" / 3
+    assert seed.uniform(index) == seed.uniforms(1, start=index)[0]
+    assert seed.normal(index) == pytest.approx(seed.normals(1, start=index)[0], rel=1e-12, abs=1e-12)
+
+
 def test_children_differ_by_path_and_by_type_of_step() -> None:
     keys = {(Seed(1) / step).key for step in ("1", 1, "a", "b", 2)} | {Seed(1).key, Seed(2).key}
     assert len(keys) == 7
