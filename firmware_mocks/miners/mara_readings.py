@@ -110,8 +110,8 @@ class MaraReadings(Readings):
 
     @property
     def slots(self) -> list[dict[str, Any]]:
-        """The four board connectors of the socket."""
-        return self.four_slots("")
+        """The four board connectors of the socket; this firmware lists all four temperatures (S2: live S21)."""
+        return [{"pcb_max": 0, "chip_max": 0} | row for row in self.four_slots("")]
 
     @cached_property
     def chain_list(self) -> list[dict[str, Any]]:

@@ -61,7 +61,9 @@ def on_site(
         specs = [MinerSpec(f"m{n}", catalogue.model(model_id), family) for n, model_id in enumerate(models)]
         site = Site(time, Fleet(specs, seed), Network(time), models, subnet)
         for n, model_id in enumerate(models):
-            host = miners.HostInfo(site.address(model_id), site.mac(model_id).lower(), f"rig{n}", f"SN{n:06}", time.wall)
+            host = miners.HostInfo(
+                site.address(model_id), site.mac(model_id).lower(), f"rig{n}", f"SN{n:06}", time.wall
+            )
             site.network.attach(host.address, made.boot(MinerUnit(site.fleet, n), host, seed / "miner" / n))
         await site.network.open()
         try:
