@@ -80,7 +80,7 @@ class Knobs:
 class VnishDevice(MinerDevice):
     """One Antminer under VNish."""
 
-    __slots__ = ("_starts", "calls", "conf", "doors", "finding", "halted", "knobs", "orders", "untuned")
+    __slots__ = ("_starts", "calls", "conf", "doors", "finding", "halted", "knobs", "orders", "pane", "untuned")
 
     def __init__(self, unit: MinerUnit, host: HostInfo, seed: Seed, knobs: Knobs) -> None:
         super().__init__(unit, host, seed, tuple(FIRMWARE.ports.values()), knobs.web_workers)
@@ -93,6 +93,7 @@ class VnishDevice(MinerDevice):
         self.calls: deque[str] = deque(maxlen=12)
         names = [preset.name for preset in ladder(unit.model.id)]
         self.untuned = frozenset() if knobs.tuned == "all" else frozenset(names).difference(knobs.tuned)
+        self.pane: tuple[object, Instant] | None = None
         self._starts = 0
 
     @property

@@ -75,7 +75,11 @@ class VnishReadings(Readings):
             begin = order.at
         elif (mining := self.unit.mining_since_ns(self.as_of)) is not None:
             begin = mining
-        return (self.now - since(self.device.state, min(begin, self.as_of), self.as_of)) // SECOND
+        # between two orders states only go forward, so one search serves every look until the next change
+        key = (self.device.boot_ns, begin, self.state)
+        if self.device.pane is None or self.device.pane[0] != key:
+            self.device.pane = (key, since(self.device.state, min(begin, self.as_of), self.as_of))
+        return (self.now - self.device.pane[1]) // SECOND
 
     @property
     def is_halted(self) -> bool:
