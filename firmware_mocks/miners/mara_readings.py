@@ -99,7 +99,7 @@ class MaraReadings(Readings):
     @property
     def raw_max(self) -> float:
         """Hottest sensor without an offset."""
-        return float(max(max(row["raw_c"]) for row in self.chain_list))
+        return max(max(self._raw_c(board)) for board in range(self.model.boards))
 
     @property
     def hostname(self) -> str:
@@ -116,17 +116,14 @@ class MaraReadings(Readings):
     @cached_property
     def chain_list(self) -> list[dict[str, Any]]:
         """One row a board; temperatures have the decimals that this firmware shows."""
-        inlet, hottest = self.unit.inlet_c(self.now), self.unit.temperature_c(self.now)
         asleep = self.status_phase is Phase.SLEEP
         rows = []
         for row in self.board_list:
-            share, chips = row["share"], row["chips"]
-            rise = (hottest - inlet) * self.character.board_heat[row["id"]]
-            raw = [round(inlet + rise * part, 6) for part in self.sensor_rise]
+            share = row["share"]
+            raw = self._raw_c(row["id"])
             rate = round(self.rates_ths["10m"] * 1e3 * share, 4)
             volts = 0.0 if asleep else round(self.fixed_v, 2)
             mhz = 0.0 if asleep else float(row["mhz"])
-            chip = {"hashrate_avg": round(rate / chips, 4), "voltage": round(volts / chips, 4), "frequency": mhz}
             rows.append(row | {
                 "raw_c": raw, "pcb_c": [round(c + METER["pcb_k"], 6) for c in raw],
                 "chip_c": [round(c + METER["chip_k"], 6) for c in raw], "ghs_10m": rate,
@@ -134,9 +131,24 @@ class MaraReadings(Readings):
                 "mhs_av": round(self.rates_ths["av"] * 1e6 * share, 2),
                 "mhs_5s": round(self.rates_ths["realtime"] * 1e6 * share, 2),
                 "share_accepted": int(self.accepted * share),
-                "chip_rows": [{"index": n, **chip} for n in range(chips)],
             })  # fmt: skip
         return rows
+
+    @property
+    def detail_list(self) -> list[dict[str, Any]]:
+        """The boards with a row for each of their chips."""
+        rows = []
+        for row in self.chain_list:
+            chips = row["chips"]
+            chip = {"hashrate_avg": round(row["ghs_10m"] / chips, 4), "voltage": round(row["volts"] / chips, 4)}
+            chip |= {"frequency": row["shown_mhz"]}
+            rows.append(row | {"chip_rows": [{"index": n, **chip} for n in range(chips)]})
+        return rows
+
+    def _raw_c(self, board: int) -> list[float]:
+        inlet, hottest = self._air_and_board_c
+        rise = (hottest - inlet) * self.character.board_heat[board]
+        return [round(inlet + rise * part, 6) for part in self.sensor_rise]
 
     @property
     def fan_list(self) -> list[dict[str, Any]]:
