@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 SHIPPED = {"antminer-stock": "firmware_mocks.miners.antminer_stock", "luxos": "firmware_mocks.miners.luxos"}
+SHIPPED |= {"mara": "firmware_mocks.miners.mara", "vnish": "firmware_mocks.miners.vnish"}
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
 
