@@ -27,6 +27,7 @@ __all__ = [
 
 SHIPPED = {
     "antminer-stock": "firmware_mocks.miners.antminer_stock",
+    "auradine": "firmware_mocks.miners.auradine",
     "epic": "firmware_mocks.miners.epic",
     "luxos": "firmware_mocks.miners.luxos",
 }
