@@ -208,3 +208,16 @@ def test_a_reply_later_than_five_seconds_is_an_error_to_pyasic_and_the_miner_sle
         assert site.true_w("s21") < 100
 
     epic(what, command_reply_ns=20_000_000_000)
+
+
+def test_pyasic_cannot_read_a_miner_whose_power_is_held() -> None:
+    async def what(site: Site) -> None:
+        miner = await pyasic.get_miner(site.address("s21"))
+        full_w = site.true_w("s21")
+        assert (await miner.web.set_ptune_algo({"algo": "Power", "target": 2500}))["result"]
+        with pytest.raises(pyasic.APIError, match="Failed to call hashboards"):
+            await miner.get_data()
+        await site.wait_s(90)
+        assert site.true_w("s21") == pytest.approx(full_w * 2500 / 3500, rel=0.01)
+
+    epic(what)
