@@ -25,8 +25,14 @@ __all__ = [
     "register",
 ]
 
-SHIPPED = {"antminer-stock": "firmware_mocks.miners.antminer_stock", "luxos": "firmware_mocks.miners.luxos"}
-SHIPPED |= {"mara": "firmware_mocks.miners.mara", "vnish": "firmware_mocks.miners.vnish"}
+SHIPPED = {
+    "antminer-stock": "firmware_mocks.miners.antminer_stock",
+    "auradine": "firmware_mocks.miners.auradine",
+    "epic": "firmware_mocks.miners.epic",
+    "luxos": "firmware_mocks.miners.luxos",
+    "mara": "firmware_mocks.miners.mara",
+    "vnish": "firmware_mocks.miners.vnish",
+}
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
 

@@ -28,6 +28,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 JSON = "application/json"
 HTML = "text/html"
 TEXT = "text/plain"
+_FIRST_BYTES = frozenset(b"\r\nABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,18 @@ class Digest:
 
 
 class HttpConversation:
-    """One connection to a miner's web server: keep-alive, pipelining, one answer for each request, in order."""
+    """One connection to a miner's web server: keep-alive, pipelining, one answer for each request, in order.
+
+    `eager` servers (those on Rust's hyper, say) refuse a caller who speaks no HTTP at the first byte; others wait for
+    a whole line.
+    """
 
     __slots__ = (
         "_app",
         "_body",
         "_boot_ns",
         "_device",
+        "_eager",
         "_h11",
         "_last_ns",
         "_over",
@@ -144,12 +150,13 @@ class HttpConversation:
 
     idle_timeout_ns: int | None = KEEP_ALIVE_NS
 
-    def __init__(self, device: Host, app: App, port: int, server: str) -> None:
+    def __init__(self, device: Host, app: App, port: int, server: str, *, eager: bool = False) -> None:
         self._device = device
         self._app = app
         self._port = port
         self._server = server
         self._boot_ns = device.boot_ns
+        self._eager = eager
         self._h11 = h11.Connection(h11.SERVER)
         self._request: h11.Request | None = None
         self._body = b""
@@ -165,6 +172,10 @@ class HttpConversation:
         if self._over or not data:
             return []
         actions: list[Action] = []
+        if self._eager and data[0] not in _FIRST_BYTES:
+            self._refuse(400, now, actions)
+            return actions
+        self._eager = False
         try:
             self._h11.receive_data(data)
             while not self._over and self._next(now, actions):

@@ -153,7 +153,7 @@ class Readings:
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
                 noise = (self.device.seed / "meter" / name).normal(tick)
-                depth = (2.0 * _NONCES_PER_S * window.span_ns / SECOND) ** -0.5
+                depth = (2.0 * self.nonces_per_s * window.span_ns / SECOND) ** -0.5
                 measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
             else:
                 measured[name] = self._mean(as_of, window.span_ns)
@@ -178,6 +178,11 @@ class Readings:
                 weight = exp(-near) - exp(-(as_of - start) / tau_ns)
                 total += weight * self.unit.mean_hash_ths(start, stop)
         return total / (1.0 - exp(-_KERNEL_EDGES[-1]))
+
+    @property
+    def nonces_per_s(self) -> float:
+        """Nonces whose Poisson noise is the noise of the exponential averages."""
+        return _NONCES_PER_S
 
     @cached_property
     def clock_share(self) -> float:

@@ -165,7 +165,7 @@ def first(**change: Any) -> Callable[[dict[str, Any]], object]:
         (group(firmware="luxoss"), 'miners[1].firmware: unknown firmware "luxoss"; did you mean "luxos"?'),
         (group(firmware="mtue"), 'unknown firmware "mtue"; did you mean "mute"?'),
         (group(model="M50S"), "miners[1].firmware: luxos does not run on WhatsMiner M50S; it runs on "),
-        (group(firmware="mute"), "miners[1].phases: is missing; a mute miner needs its timing, one of bitmain_stock"),
+        (group(firmware="mute"), "miners[1].phases: is missing; a mute miner needs its timing, one of "),
         (group(firmware="mute", phases="luxs"), "miners[1].phases: unknown phase family 'luxs'; did you mean"),
         (group(phases="luxos"), 'miners[1].phases: only a "mute" miner needs it; luxos has its own timing, remove it'),
         (group(count=0), "rig.toml: feeder[0].miners[1].count: 0 is too small; 1 or more is expected"),

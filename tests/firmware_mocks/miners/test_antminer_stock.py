@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from emulator.wire import SECOND, Reach
+from firmware_mocks.miners.antminer_stock import MODELS, identity
 
 MakeBench = Callable[..., Any]
 POOLS = [{"url": "stratum+tcp://a:1", "user": "u", "pass": "p"}]
@@ -196,6 +197,45 @@ def test_each_generation_obeys_its_own_key_and_thanks_for_the_other(
     assert stock.cgi("set_miner_conf", asked)[1]["code"] == "M000"
     assert [script for script, _, _ in stock.unit.ran] == (["sleep"] if obeys else [])
     assert stock.device.conf.mode == (1 if obeys else 0)
+
+
+@pytest.mark.parametrize("model_id", sorted(MODELS))
+@pytest.mark.parametrize("generation", ["model", "miner-mode", "bitmain-work-mode", "both"])
+def test_on_every_model_both_generations_of_keys_are_read_and_the_right_one_obeyed(
+    bench: MakeBench, model_id: str, generation: str
+) -> None:
+    """A write that is thanked for and ignored must leave both read keys as they were."""
+    obeyed = identity(model_id).write_key if generation == "model" else generation
+    for key in ("miner-mode", "bitmain-work-mode"):
+        for value in (1, "1"):
+            stock = bench("antminer-stock", model_id, write_key=generation)
+            _, reply, done = stock.cgi("set_miner_conf", {key: value})
+            assert reply["code"] == "M000"
+            mode = 1 if obeyed in (key, "both") else 0
+            assert [script for script, _, _ in stock.unit.ran] == ["sleep"] * mode
+            later = done + 20 * SECOND
+            assert stock.cgi("get_miner_conf", now=later)[1]["bitmain-work-mode"] == str(mode)
+            assert stock.cgi("stats", now=later)[1]["STATS"][0]["miner-mode"] == mode
+
+
+@pytest.mark.parametrize("model_id", sorted(MODELS))
+def test_a_model_takes_the_modes_it_has_and_refuses_the_others(bench: MakeBench, model_id: str) -> None:
+    for mode in range(6):
+        stock = bench("antminer-stock", model_id)
+        code = stock.cgi("set_miner_conf", {"miner-mode": mode})[1]["code"]
+        assert code == ("M000" if mode in identity(model_id).modes else "M004")
+        assert stock.device.conf.mode == (mode if code == "M000" else 0)
+
+
+def test_an_s19k_pro_knows_three_modes_and_a_wake_up_names_the_one_it_had(bench: MakeBench) -> None:
+    stock = bench("antminer-stock", "s19k_pro")
+    at = stock.start
+    for mode in (2, 1, 2):
+        _, reply, at = stock.cgi("set_miner_conf", {"miner-mode": mode}, now=at + 600 * SECOND)
+        assert reply["code"] == "M000"
+    assert [(script, setpoint) for script, _, setpoint in stock.unit.ran] == [
+        ("retune", 0.8), ("sleep", None), ("wake", 0.8)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from firmware_mocks.miners import antminer_stock, luxos
 
 MakeBench = Callable[..., Any]
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-FACES = [("antminer-stock", "s21"), ("luxos", "s21")]
-FACES += [("vnish", "s21"), ("mara", "s21")]
+FACES = [("antminer-stock", "s21"), ("luxos", "s21"), ("epic", "s21"), ("auradine", "at1500"), ("vnish", "s21"), ("mara", "s21")]
 
 paths = st.sampled_from(
     ["/", "/cgi-bin/", "*", *(f"/cgi-bin/{name}.cgi" for name in [*antminer_stock.PAGES, *antminer_stock.ACTIONS])]
@@ -60,7 +59,7 @@ anything = st.binary(max_size=200) | web_requests() | api_requests()
 
 @pytest.mark.parametrize(("firmware", "model_id"), FACES)
 @QUICK
-@given(pieces=st.lists(anything, max_size=4), port=st.sampled_from([80, 4028, 6060]))
+@given(pieces=st.lists(anything, max_size=4), port=st.sampled_from([80, 4028, 6060, 8080]))
 def test_any_bytes_raise_nothing_and_change_nothing(
     bench: MakeBench, firmware: str, model_id: str, pieces: list[bytes], port: int
 ) -> None:

@@ -81,7 +81,8 @@ def test_pyasic_names_the_miner_and_reads_it(firmware: str, model_id: str) -> No
 
     data, true_ths = on_site(what)
     model = catalogue.model(model_id)
-    assert (data.make, str(data.model), data.firmware) == ("AntMiner", model.name, SHOWN[firmware])
+    assert (data.make, data.firmware) == ("AntMiner", SHOWN[firmware])
+    assert str(data.model).lower() == model.name.lower(), "pyasic spells S19K Pro under stock, S19k Pro elsewhere"
     assert float(data.hashrate) == pytest.approx(true_ths, rel=0.08)
     assert float(data.expected_hashrate) == pytest.approx(model.nominal_ths)
     assert [board.chips for board in data.hashboards] == [model.chips_per_board] * model.boards
@@ -108,10 +109,11 @@ def test_identification_is_the_same_every_time_of_twenty_five() -> None:
         seen = set()
         for _ in range(25):
             found = await asyncio.gather(*(pyasic.get_miner(site.address(*unit)) for unit in UNITS))
-            seen |= {(n, str(miner).rsplit(":", 1)[0]) for n, miner in enumerate(found)}
+            seen |= {(n, str(miner).rsplit(":", 1)[0].lower()) for n, miner in enumerate(found)}
         return seen
 
-    assert sorted(on_site(what)) == [(n, f"{catalogue.model(m).name} ({SHOWN[f]})") for n, (f, m) in enumerate(UNITS)]
+    named = [f"{catalogue.model(model_id).name} ({SHOWN[firmware]})" for firmware, model_id in UNITS]
+    assert sorted(on_site(what)) == list(enumerate(name.lower() for name in named))
 
 
 def test_a_scan_of_the_subnet_finds_every_miner_and_nothing_else() -> None:
@@ -119,12 +121,10 @@ def test_a_scan_of_the_subnet_finds_every_miner_and_nothing_else() -> None:
         found = await pyasic.MinerNetwork.from_subnet("127.9.1.0/28").scan()
         return sorted(miner.ip for miner in found)
 
-    assert on_site(what) == [f"127.9.1.{n}" for n in range(1, len(UNITS) + 1)]
+    assert on_site(what) == sorted(f"127.9.1.{n}" for n in range(1, len(UNITS) + 1))
 
 
-@pytest.mark.parametrize(
-    "unit", [("antminer-stock", "s19j_pro"), ("antminer-stock", "s19_xp"), ("antminer-stock", "s21")]
-)
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit[0] == "antminer-stock"])
 def test_pyasic_stops_and_resumes_stock_through_a_process_restart(unit: tuple[str, str]) -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(*unit))

@@ -94,7 +94,7 @@ def test_a_firmware_of_another_distribution_is_found_by_its_entry_point(monkeypa
     point = EntryPoint("toy", "toy_package:FIRMWARE", miners.ENTRY_POINTS)
     monkeypatch.setattr(EntryPoint, "load", lambda self: TOY)
     monkeypatch.setattr(miners, "entry_points", lambda group: [point])
-    assert miners.names() == tuple(sorted({*miners.SHIPPED, "toy"}))
+    assert miners.names() == tuple(sorted([*miners.SHIPPED, "toy"]))
     assert miners.load("toy") is TOY
 
 
@@ -121,7 +121,10 @@ def test_a_face_follows_the_power_of_its_miner(bench: Callable[..., Any], name: 
 def test_a_connection_does_not_outlive_the_host_it_was_made_to(bench: Callable[..., Any], name: str) -> None:
     made = bench(name)
     device, unit = made.device, made.unit
-    for port, said in ((4028, json.dumps({"command": "version"}).encode()), (80, b"GET / HTTP/1.1\r\nHost: m\r\n\r\n")):
+    for port, said in (
+        (4028, json.dumps({"command": "version"}).encode() + b"\n"),
+        (80, b"GET / HTTP/1.1\r\nHost: m\r\n\r\n"),
+    ):
         unit.powered = unit.api = 0
         before = device.converse(port, "127.0.0.1", 10)
         unit.powered = unit.api = None
