@@ -15,7 +15,14 @@ from firmware_mocks.miners import antminer_stock, luxos
 
 MakeBench = Callable[..., Any]
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-FACES = [("antminer-stock", "s21"), ("luxos", "s21"), ("epic", "s21"), ("auradine", "at1500"), ("vnish", "s21"), ("mara", "s21")]
+FACES = [
+    ("antminer-stock", "s21"),
+    ("luxos", "s21"),
+    ("epic", "s21"),
+    ("auradine", "at1500"),
+    ("vnish", "s21"),
+    ("mara", "s21"),
+]
 
 paths = st.sampled_from(
     ["/", "/cgi-bin/", "*", *(f"/cgi-bin/{name}.cgi" for name in [*antminer_stock.PAGES, *antminer_stock.ACTIONS])]
