@@ -72,6 +72,7 @@ class Fleet:
         self._hash_gain = 1.0 + _HASH_SPREAD * (self._seed / "hash").normals_at(draws)
         self.setpoint: Floats = np.ones(rows.size)
         """Share of nominal power each row is set to."""
+        self._lasting: Floats = self.setpoint.copy()
         self.mains: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
         self._asleep: NDArray[np.bool_] = np.zeros(rows.size, dtype=np.bool_)
         uptime = ((self._seed / "uptime").uniforms_at(draws) * _LONGEST_UPTIME_NS).astype(np.int64)
@@ -155,11 +156,14 @@ class Fleet:
         elif name == "mains_on":
             rows = rows[~self.mains[rows]]
             self.mains[rows] = True
+            self.setpoint[rows] = self._lasting[rows]
             self.powered_since[rows] = at
             self._start(rows, "boot", at)
         else:
             if setpoint is not None:
                 self.setpoint[rows] = setpoint
+                lasts = [self._script_start[code, name][1].lasting for code in self._family[rows].tolist()]
+                self._lasting[rows[lasts]] = setpoint
             self._remember(rows[~self.mains[rows]], name)
             rows = rows[self.mains[rows]]
             if name == "retune":  # before the chips hash, the running script aims at the new goal by itself

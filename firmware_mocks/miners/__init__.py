@@ -25,7 +25,12 @@ __all__ = [
     "register",
 ]
 
-SHIPPED = {"antminer-stock": "firmware_mocks.miners.antminer_stock", "luxos": "firmware_mocks.miners.luxos"}
+SHIPPED = {
+    "antminer-stock": "firmware_mocks.miners.antminer_stock",
+    "luxos": "firmware_mocks.miners.luxos",
+    "whatsminer": "firmware_mocks.miners.whatsminer",
+    "whatsminer-v3": "firmware_mocks.miners.whatsminer_v3",
+}
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
 

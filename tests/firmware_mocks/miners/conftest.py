@@ -167,10 +167,11 @@ def host() -> Callable[..., miners.HostInfo]:
 
 @pytest.fixture
 def bench(host: Callable[..., miners.HostInfo]) -> Callable[..., Bench]:
-    """Make a face: bench("luxos", "s21", knob=value)."""
+    """Make a face: bench("luxos", "s21", knob=value); without a model on an S19j Pro, or the first it runs on."""
 
-    def make(firmware: str, model_id: str = "s19j_pro", **knobs: Any) -> Bench:
-        unit = FakeUnit(model(model_id))
+    def make(firmware: str, model_id: str = "", **knobs: Any) -> Bench:
+        runs_on = miners.load(firmware).models
+        unit = FakeUnit(model(model_id or ("s19j_pro" if "s19j_pro" in runs_on else min(runs_on))))
         return Bench(miners.load(firmware).tuned(**knobs).boot(unit, host(), Seed(11) / "miner" / 0), unit)
 
     return make
