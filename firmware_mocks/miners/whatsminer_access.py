@@ -31,7 +31,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What is kept in flash. Writes want the switch on and an admin password that is, or once was, not the factory's."""
+    """What is kept in flash. Writes want the switch on and an admin password that is, or was, not the factory's."""
 
     switch: bool
     changed: bool

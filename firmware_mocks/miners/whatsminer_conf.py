@@ -96,7 +96,7 @@ def target_clock(conf: Conf) -> float:
 
 
 def base_share(model: MinerModel, conf: Conf) -> float:
-    """Stable power of the settings as a share of nominal: the lowest of mode and clock, limit, watts; above the floor."""
+    """Stable power of the settings as a share of nominal: lowest of mode and clock, limit, watts; above the floor."""
     share = mode_share(model, conf.mode) * max(0.0, target_clock(conf)) ** (1.0 / HASH_EXPONENT)
     for cap_w in (conf.limit_w, conf.watts):
         if cap_w is not None:

@@ -174,9 +174,9 @@ def answer_challenge(device: WhatsMinerDevice, expected: str, heard: bytes, now:
 
 
 def _read(device: WhatsMinerDevice, command: str, reduced: bool, now: Instant) -> dict[str, Any]:
-    parts = list(dict.fromkeys(command.split("+")))
-    if len(parts) == 1:
+    if "+" not in command:
         return _report(device, command, reduced, now)
+    parts = list(dict.fromkeys(command.split("+")))
     if not all(part in REPORTS for part in parts):
         known = all(part in REPORTS or part in READS for part in parts)
         return _tree(device, "not_joinable" if known else "invalid", now)

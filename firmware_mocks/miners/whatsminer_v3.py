@@ -320,8 +320,8 @@ def _time_randomized(call: Call) -> Outcome:
 
 
 def _custom_data(call: Call) -> Outcome:
-    key, text = _text(call.param, "key"), _text(call.param, "value", 127)
-    if key not in CUSTOM_KEYS or not text.isprintable():
+    key, text = _text(call.param, "key"), _field(call.param, "value")
+    if key not in CUSTOM_KEYS or not isinstance(text, str) or len(text) > 127 or not text.isprintable():
         return REFUSED
     return call.device.keep(custom=tuple(sorted((dict(call.device.conf.custom) | {key: text}).items())))
 
