@@ -156,7 +156,6 @@ class Fleet:
         elif name == "mains_on":
             rows = rows[~self.mains[rows]]
             self.mains[rows] = True
-            self.setpoint[rows] = self._lasting[rows]
             self.powered_since[rows] = at
             self._start(rows, "boot", at)
         else:
@@ -193,6 +192,7 @@ class Fleet:
                     self._asleep[part] = script.asleep
                 if script.api_after_ns is not None:
                     self.api_since[part] = at + script.api_after_ns
+                    self.setpoint[part] = self._lasting[part]
                 self._enter(part, np.full(part.size, start), np.full(part.size, at))
 
     def _enter(self, rows: Rows, steps: NDArray[np.int64], at: NDArray[np.int64]) -> None:

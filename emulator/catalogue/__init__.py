@@ -110,7 +110,7 @@ class Script:
     asleep: bool | None
     """True: the unit stays asleep over a power cycle; False: it wakes; None: unchanged."""
     lasting: bool = True
-    """False: the set-point that is given with it is forgotten when the mains goes."""
+    """False: the set-point that is given with it is forgotten when the control board starts anew."""
 
 
 @dataclass(frozen=True, slots=True)

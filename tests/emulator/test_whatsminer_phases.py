@@ -38,6 +38,12 @@ def test_a_percentage_is_there_within_a_second_and_forgotten_without_mains(fleet
     assert np.allclose(shares(fleet, 7200), 1.0)
 
 
+def test_a_control_board_that_reboots_by_itself_forgets_a_percentage(fleet: Fleet) -> None:
+    fleet.run(everyone(), "trim", 10 * S, setpoint=0.6)
+    fleet.run(everyone(), "reboot", 100 * S)
+    assert np.allclose(shares(fleet, 7200), 1.0)
+
+
 def test_a_limit_outlives_the_mains(fleet: Fleet) -> None:
     fleet.run(everyone(), "limit_down", 10 * S, setpoint=0.6)
     fleet.run(everyone(), "trim", 1000 * S, setpoint=0.5)
