@@ -72,6 +72,7 @@ class Fleet:
         self._hash_gain = 1.0 + _HASH_SPREAD * (self._seed / "hash").normals_at(draws)
         self.setpoint: Floats = np.ones(rows.size)
         """Share of nominal power each row is set to."""
+        self._lasting: Floats = self.setpoint.copy()
         self.mains: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
         self._asleep: NDArray[np.bool_] = np.zeros(rows.size, dtype=np.bool_)
         uptime = ((self._seed / "uptime").uniforms_at(draws) * _LONGEST_UPTIME_NS).astype(np.int64)
@@ -155,6 +156,8 @@ class Fleet:
         else:
             if setpoint is not None:
                 self.setpoint[rows] = setpoint
+                lasts = [self._script_start[code, name][1].lasting for code in self._family[rows].tolist()]
+                self._lasting[rows[lasts]] = setpoint
             self._remember(rows[~self.mains[rows]], name)
             rows = rows[self.mains[rows]]
             if name == "retune":  # before the chips hash, the running script aims at the new goal by itself
@@ -184,6 +187,7 @@ class Fleet:
                     self._asleep[part] = script.asleep
                 if script.api_after_ns is not None:
                     self.api_since[part] = at + script.api_after_ns
+                    self.setpoint[part] = self._lasting[part]
                 self._enter(part, np.full(part.size, start), np.full(part.size, at))
 
     def _enter(self, rows: Rows, steps: NDArray[np.int64], at: NDArray[np.int64]) -> None:

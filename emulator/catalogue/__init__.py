@@ -109,6 +109,8 @@ class Script:
     api_after_ns: int | None
     asleep: bool | None
     """True: the unit stays asleep over a power cycle; False: it wakes; None: unchanged."""
+    lasting: bool = True
+    """False: the set-point that is given with it is forgotten when the control board starts anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ def read_family(file: str, data: Mapping[str, Any]) -> PhaseFamily:
             steps=steps,
             api_after_ns=None if api is None else _duration(file, f"{where}.api_after", api),
             asleep=raw.get("asleep"),
+            lasting=raw.get("lasting", True),
         )
     for needed in ("boot", "sleep", "wake", "restart", "reboot", "retune"):
         if needed not in scripts:

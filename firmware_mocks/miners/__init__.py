@@ -32,6 +32,8 @@ SHIPPED = {
     "luxos": "firmware_mocks.miners.luxos",
     "mara": "firmware_mocks.miners.mara",
     "vnish": "firmware_mocks.miners.vnish",
+    "whatsminer": "firmware_mocks.miners.whatsminer",
+    "whatsminer-v3": "firmware_mocks.miners.whatsminer_v3",
 }
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
