@@ -90,6 +90,16 @@ def test_a_round_stream_has_61_double_rounds_a_hash_and_stores_only_its_results(
     assert digests == (0 if stem == "shani_xmm_versions" else 2 * lanes)
 
 
+def test_every_loop_with_sha_instructions_clears_the_upper_halves_first(code: dict[str, list[str]]) -> None:
+    loops = {source: lines for source, lines in code.items() if source.endswith(".S") and "shani" in source}
+    assert len(loops) == len(LANES) + 4
+    for source, lines in loops.items():
+        kinds = [line.split()[0] for line in lines]
+        first = next(place for place, kind in enumerate(kinds) if kind.startswith("sha256"))
+        assert "vzeroupper" in kinds[:first], source
+        assert not any("%ymm" in line or "%zmm" in line for line in lines[: kinds.index("vzeroupper")]), source
+
+
 @pytest.mark.parametrize("stem", [f"{tier}_batch{size}" for tier in ("shani", "shani_xmm") for size in (64, 80)])
 def test_a_batch_loop_has_96_double_rounds_a_message(code: dict[str, list[str]], stem: str) -> None:
     instructions = code[f"kernels/{stem}.S"]
