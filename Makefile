@@ -51,7 +51,7 @@ sanitize:
 
 # The processor needs SHA-NI only: batches have it in C around their loops.
 emulate:
-	@$(PYTHON) tests/fastpath/native/build.py --emulate --flags "-O1"
+	@$(PYTHON) tests/fastpath/native/build.py --emulate --flags=-O1
 
 aarch64:
 	@$(PYTHON) tests/fastpath/native/build.py --machine aarch64 --compiler aarch64-linux-gnu-gcc --flags "-O3 -static" --run qemu-aarch64
