@@ -7,6 +7,7 @@
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
+#   make emulate   prove every x86-64 kernel by the meaning of its instructions, whatever the processor lacks
 #   make aarch64   cross-compile the ARM kernels and prove them under qemu-user
 #   make docs    build the documentation into build/docs
 #   make clean   remove what these commands made (runs/ stays)
@@ -19,7 +20,7 @@ ARGS   ?=
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint suites bench sanitize aarch64 docs clean
+.PHONY: demo test lint suites bench sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -49,9 +50,13 @@ suites: $(RUN)
 bench: $(DEV)
 	@"$(BIN)/python" -m benchmarks $(ARGS)
 
-# Both compile with the flags of setup.py's table, and end in the program's own verdict.
+# All three compile with the flags of setup.py's table, and end in the program's own verdict.
 sanitize:
 	@$(PYTHON) tests/fastpath/native/build.py --flags "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+# The processor needs SHA-NI only: batches have it in C around their loops.
+emulate:
+	@$(PYTHON) tests/fastpath/native/build.py --emulate --flags=-O1
 
 aarch64:
 	@$(PYTHON) tests/fastpath/native/build.py --machine aarch64 --compiler aarch64-linux-gnu-gcc --flags "-O3 -static" --run qemu-aarch64

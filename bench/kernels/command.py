@@ -93,7 +93,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=2, help="Rounds; everything takes part in each.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Also run on 2 .. N threads.")] = 1,
     slice_ms: Annotated[float, typer.Option(min=0.1, help="Length of a slice.")] = 3.0,
-    peer: Annotated[str, typer.Option(help="Whom ratios are taken to: hashlib, openssl-copy, a tier.")] = "hashlib",
+    peer: Annotated[str, typer.Option(help="Whom ratios are taken to: hashlib, hashlib-scan, a tier.")] = "hashlib",
     work: Annotated[list[str] | None, typer.Option(help="Only scan, versions, batch64, batch80 (repeatable).")] = None,
     kernel: Annotated[list[str] | None, typer.Option(help="Only this tier (repeatable).")] = None,
     json_file: Annotated[

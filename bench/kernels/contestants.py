@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,8 @@ def peers(works: Sequence[str]) -> list[Contestant]:
         if work == "scan":
             what = f"{library}, copy() of an object that has the first 64 bytes, 16 more, digest, sha256 of that"
             found.append(Contestant(work, "openssl-copy", 1, what, (), _midstate_copies(), is_peer=True))
+            what = f"{library}, the nonce packed and joined to 76 bytes, hashed twice, compared with a target"
+            found.append(Contestant(work, "hashlib-scan", 1, what, (), _hashlib_scan(), is_peer=True))
         if find_spec("cryptography"):
             found.append(_cryptography(work, size))
     return found
@@ -180,6 +183,20 @@ def _hashlib(size: int) -> Callable[[int], int]:
         for _ in range(hashes):
             sha256(sha256(message).digest()).digest()
         return hashes
+
+    return run
+
+
+def _hashlib_scan() -> Callable[[int], int]:
+    prefix, sha256, from_bytes, pack = HEADER[:76], hashlib.sha256, int.from_bytes, struct.Struct("<I").pack
+
+    def run(hashes: int) -> int:
+        hits = [
+            nonce
+            for nonce in range(hashes)
+            if from_bytes(sha256(sha256(prefix + pack(nonce)).digest()).digest(), "little") <= NO_HIT
+        ]
+        return hashes - len(hits)
 
     return run
 

@@ -25,8 +25,11 @@ _BACK = -(len(_LOOP) + 6)
 CHAIN = b"\x31\xc0\xba\x01\x00\x00\x00" + _LOOP + b"\x0f\x85" + _BACK.to_bytes(4, "little", signed=True) + b"\xc3"
 """x86-64, System V: `uint64_t chain(uint64_t turns)`, rax += rdx 64 times a turn; returns 64 * turns."""
 
+ZEN_3 = ((25, range(0x10)), (25, range(0x20, 0x60)))
 ZEN_4 = ((25, range(0x10, 0x20)), (25, range(0x60, 0x80)), (25, range(0xA0, 0xB0)))
-"""Family and models of Zen 4 (AMD's and Linux's tables)."""
+"""Family and models of Zen 3 and Zen 4 (AMD's and Linux's tables)."""
+ONE_RNDS2_A_CYCLE = {"Zen 3": ZEN_3, "Zen 4": ZEN_4}
+"""Where one sha256rnds2 a cycle was measured, in four chains (family 25, models 1 and 17)."""
 RNDS2 = {"scan": 61, "versions": 61, "batch64": 96, "batch80": 96}
 """sha256rnds2 (two rounds each) a hash: a scan knows the midstate and ends at round 60, a batch does three blocks."""
 
@@ -55,7 +58,7 @@ def machine() -> Machine:
     """This machine, from /proc/cpuinfo and the interpreter."""
     facts = cpu_facts(_read("/proc/cpuinfo"))
     family, model = _whole(facts.get("cpu family")), _whole(facts.get("model"))
-    known = any(family == f and model in models for f, models in ZEN_4)
+    known = next((name for name, table in ONE_RNDS2_A_CYCLE.items() if _listed(family, model, table)), "")
     mhz = facts.get("cpu MHz")
     chained = dependent_additions() is not None
     return Machine(
@@ -75,7 +78,9 @@ def machine() -> Machine:
         ),
         rnds2_per_cycle=1.0 if known else None,
         limit_source=(
-            "Zen 4: one sha256rnds2 a cycle (measured in microbenchmarks)" if known else "not known for this processor"
+            f"{known}: one sha256rnds2 a cycle (measured in microbenchmarks)"
+            if known
+            else "not known for this processor"
         ),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -116,6 +121,10 @@ def dependent_additions() -> Callable[[int], int] | None:
         return int(chain(max(1, additions // ADDS)))
 
     return run
+
+
+def _listed(family: int | None, model: int | None, table: tuple[tuple[int, range], ...]) -> bool:
+    return any(family == known and model in models for known, models in table)
 
 
 def _read(path: str) -> str:

@@ -10,6 +10,7 @@ fastpath_shani_batch80_loop:
  mov %rsp,%rbp
  sub $3392,%rsp
  and $-64,%rsp
+ vzeroupper
  lea 0(%rsp),%r10
  lea 0(%rsp),%r11
  .p2align 6
@@ -2189,6 +2190,7 @@ fastpath_shani_batch80_loop:
  add $16,%rdx
  dec %rcx
  jnz 1b
+ vzeroupper
  mov %rbp,%rsp
  pop %rbp
  ret

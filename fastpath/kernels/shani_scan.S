@@ -10,6 +10,7 @@ fastpath_shani_scan_loop:
  mov %rsp,%rbp
  sub $4224,%rsp
  and $-64,%rsp
+ vzeroupper
  lea 0(%rsp),%r10
  lea 2048(%rsp),%r11
  .p2align 6
@@ -17,110 +18,90 @@ fastpath_shani_scan_loop:
  vmovdqa 16(%rsi),%xmm1
  vmovdqa 0(%rdi),%xmm2
  vmovdqa 1024(%rsp),%xmm10
+ vshufps $0x11,1040(%rsp),%xmm10,%xmm9
+ vshufps $0xbb,1040(%rsp),%xmm10,%xmm11
  vmovdqa 48(%rsi),%xmm3
  vmovdqa 0(%rdi),%xmm4
- vshufps $0x11,1040(%rsp),%xmm10,%xmm9
- vmovdqa 80(%rsi),%xmm5
- vmovdqa 0(%rdi),%xmm6
- vshufps $0xbb,1040(%rsp),%xmm10,%xmm11
  vpaddd .Lround_constants+0(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,1056(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm9,%xmm13
- vmovdqa 112(%rsi),%xmm7
- vmovdqa 0(%rdi),%xmm8
+ vmovdqa 80(%rsi),%xmm5
+ vmovdqa 0(%rdi),%xmm6
  vmovdqa %xmm13,1072(%rsp)
  vmovdqa %xmm11,%xmm14
  sha256msg1 %xmm9,%xmm14
  sha256msg2 .Lwords_12_to_15(%rip),%xmm14
+ vmovdqa 112(%rsi),%xmm7
+ vmovdqa 0(%rdi),%xmm8
  sha256msg1 .Lwords_8_to_11(%rip),%xmm9
- vmovq 80(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm9,144(%rsp)
  vmovdqa 1088(%rsp),%xmm10
  vmovq 80(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 80(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 80(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vshufps $0x11,1104(%rsp),%xmm10,%xmm15
  vshufps $0xbb,1104(%rsp),%xmm10,%xmm12
  vpaddd .Lround_constants+0(%rip),%xmm12,%xmm13
- vmovq 88(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 80(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm13,1120(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm15,%xmm11
  vmovdqa %xmm11,1136(%rsp)
  vmovdqa %xmm12,%xmm9
- vmovq 88(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 80(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm15,%xmm9
  sha256msg2 .Lwords_12_to_15(%rip),%xmm9
  sha256msg1 .Lwords_8_to_11(%rip),%xmm15
- vmovdqa %xmm15,176(%rsp)
+ vmovq 80(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 88(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 88(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 88(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm15,176(%rsp)
  vmovdqa 1152(%rsp),%xmm13
  vshufps $0x11,1168(%rsp),%xmm13,%xmm10
- vshufps $0xbb,1168(%rsp),%xmm13,%xmm11
  vmovq 88(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vshufps $0xbb,1168(%rsp),%xmm13,%xmm11
  vpaddd .Lround_constants+0(%rip),%xmm11,%xmm12
  vmovdqa %xmm12,1184(%rsp)
  vpaddd .Lround_constants+16(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1200(%rsp)
  vmovq 96(%rdi),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 96(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 96(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 96(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,%xmm13
  sha256msg1 %xmm10,%xmm13
- vmovq 104(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 96(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 .Lwords_12_to_15(%rip),%xmm13
  sha256msg1 .Lwords_8_to_11(%rip),%xmm10
  vmovdqa %xmm10,208(%rsp)
  vmovdqa 1216(%rsp),%xmm15
- vmovq 104(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vshufps $0x11,1232(%rsp),%xmm15,%xmm12
  vshufps $0xbb,1232(%rsp),%xmm15,%xmm11
  vpaddd .Lround_constants+0(%rip),%xmm11,%xmm10
  vmovdqa %xmm10,1248(%rsp)
- vmovq 104(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 96(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+16(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1264(%rsp)
  vmovdqa %xmm11,%xmm10
  sha256msg1 %xmm12,%xmm10
- vmovq 104(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 .Lwords_12_to_15(%rip),%xmm10
- vmovq 112(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 .Lwords_8_to_11(%rip),%xmm12
  vmovdqa %xmm12,240(%rsp)
- vmovq 112(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lround_constants+64(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1280(%rsp)
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm14,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
+ vmovq 96(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa .Lwords_12_to_15(%rip),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 112(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 112(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 120(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 120(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,400(%rsp)
  vmovdqa %xmm14,16(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm15
@@ -128,111 +109,129 @@ fastpath_shani_scan_loop:
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm9,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
- vmovq 120(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 104(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa .Lwords_12_to_15(%rip),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 120(%rdi),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm14,432(%rsp)
+ vmovq 104(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm9,48(%rsp)
- vmovq 0(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 32(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 64(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 96(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 8(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+64(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1312(%rsp)
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm13,%xmm14
+ vmovq 104(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 208(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa .Lwords_12_to_15(%rip),%xmm9
+ vmovq 104(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm13,%xmm9
- vmovq 40(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 72(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm9,464(%rsp)
+ vmovq 112(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,80(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm15
+ vmovq 112(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 112(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 112(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1328(%rsp)
- vmovq 104(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpalignr $4,.Lwords_12_to_15(%rip),%xmm10,%xmm9
  vpaddd 240(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
+ vmovq 120(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa .Lwords_12_to_15(%rip),%xmm13
- vmovq 128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,496(%rsp)
+ vmovq 120(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm10,112(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1344(%rsp)
+ vmovq 120(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,16(%rsp),%xmm11,%xmm13
  vpaddd .Lwords_8_to_11(%rip),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
- vmovq 160(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 16(%rsp),%xmm10
+ vmovq 120(%rdi),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,144(%rsp)
  vmovdqa %xmm11,16(%rsp)
+ vmovq 0(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+80(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1360(%rsp)
  vpalignr $4,48(%rsp),%xmm12,%xmm10
+ vmovq 32(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd .Lwords_8_to_11(%rip),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
  vmovdqa 48(%rsp),%xmm11
- vmovq 192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm12,%xmm11
+ vmovq 64(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,176(%rsp)
  vmovdqa %xmm12,48(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm15
+ vmovq 96(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1376(%rsp)
  vpalignr $4,80(%rsp),%xmm14,%xmm11
  vpaddd .Lwords_8_to_11(%rip),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
+ vmovq 8(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 80(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,208(%rsp)
+ vmovq 40(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm14,80(%rsp)
- vmovq 224(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+80(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1392(%rsp)
+ vmovq 72(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,112(%rsp),%xmm9,%xmm12
  vpaddd .Lwords_8_to_11(%rip),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa 112(%rsp),%xmm14
+ vmovq 104(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,240(%rsp)
  vmovdqa %xmm9,112(%rsp)
+ vmovq 128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1408(%rsp)
- vmovq 136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,16(%rsp),%xmm13,%xmm14
+ vmovq 160(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa 16(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
+ vmovq 192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,272(%rsp)
  vmovdqa %xmm13,16(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm15
+ vmovq 224(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1424(%rsp)
  vpalignr $4,48(%rsp),%xmm10,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
- vmovq 168(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm10,%xmm9
  vmovdqa 48(%rsp),%xmm13
+ vmovq 136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,304(%rsp)
  vmovdqa %xmm10,48(%rsp)
@@ -241,75 +240,89 @@ fastpath_shani_scan_loop:
  vpalignr $4,80(%rsp),%xmm11,%xmm13
  vpaddd 464(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
+ vmovq 168(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 80(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,336(%rsp)
+ vmovq 200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 232(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,80(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1456(%rsp)
+ vmovq 256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,112(%rsp),%xmm12,%xmm10
  vpaddd 496(%rsp),%xmm10,%xmm10
- vmovq 200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm12,%xmm10
  vmovdqa 112(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,368(%rsp)
+ vmovq 288(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,112(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1472(%rsp)
  vpalignr $4,16(%rsp),%xmm14,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
- vmovq 232(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm14,%xmm11
  vmovdqa 16(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm12,400(%rsp)
  vmovdqa %xmm14,16(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1488(%rsp)
+ vmovq 320(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,48(%rsp),%xmm9,%xmm12
  vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
+ vmovq 352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa 48(%rsp),%xmm14
+ vmovq 264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 360(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,432(%rsp)
+ vmovq 448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,48(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1504(%rsp)
  vpalignr $4,80(%rsp),%xmm13,%xmm14
+ vmovq 480(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 208(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
  vmovdqa 80(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,464(%rsp)
- vmovq 288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 264(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 296(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,80(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1520(%rsp)
  vpalignr $4,112(%rsp),%xmm10,%xmm9
- vmovq 328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 240(%rsp),%xmm9,%xmm9
- vmovq 360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm10,%xmm9
+ vmovq 392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 112(%rsp),%xmm13
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,496(%rsp)
  vmovdqa %xmm10,112(%rsp)
+ vmovq 424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+128(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1536(%rsp)
  vpalignr $4,16(%rsp),%xmm11,%xmm13
@@ -317,78 +330,74 @@ fastpath_shani_scan_loop:
  sha256msg2 %xmm11,%xmm13
  vmovdqa 16(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,144(%rsp)
  vmovdqa %xmm11,16(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1552(%rsp)
- vmovq 416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 480(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpalignr $4,48(%rsp),%xmm12,%xmm10
- vpaddd 304(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
- vmovdqa 48(%rsp),%xmm11
- sha256msg1 %xmm12,%xmm11
- vmovq 392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 456(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 488(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 512(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vpalignr $4,48(%rsp),%xmm12,%xmm10
+ vpaddd 304(%rsp),%xmm10,%xmm10
  vmovq 528(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 560(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 520(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 536(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm12,%xmm10
+ vmovdqa 48(%rsp),%xmm11
+ sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,176(%rsp)
  vmovdqa %xmm12,48(%rsp)
+ vmovq 544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1568(%rsp)
  vpalignr $4,80(%rsp),%xmm14,%xmm11
+ vmovq 560(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 336(%rsp),%xmm11,%xmm11
- vmovq 552(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm14,%xmm11
  vmovdqa 80(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
+ vmovq 520(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,208(%rsp)
- vmovdqa %xmm14,80(%rsp)
- vpaddd .Lround_constants+128(%rip),%xmm9,%xmm15
- vmovdqa %xmm15,1584(%rsp)
+ vmovq 536(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 552(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm14,80(%rsp)
+ vpaddd .Lround_constants+128(%rip),%xmm9,%xmm15
+ vmovq 576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm15,1584(%rsp)
  vpalignr $4,112(%rsp),%xmm9,%xmm12
  vpaddd 368(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
+ vmovq 592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 112(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
  vmovdqa %xmm14,240(%rsp)
+ vmovq 608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm9,112(%rsp)
- vmovq 576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1600(%rsp)
+ vmovq 624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,16(%rsp),%xmm13,%xmm14
+ vmovq 584(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 400(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
- vmovq 592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 16(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
+ vmovq 600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm9,272(%rsp)
  vmovdqa %xmm13,16(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm15
@@ -397,191 +406,159 @@ fastpath_shani_scan_loop:
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
  vmovdqa 48(%rsp),%xmm13
+ vmovq 616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,304(%rsp)
+ vmovq 632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,48(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm11,%xmm15
- vmovq 608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,1632(%rsp)
  vpalignr $4,80(%rsp),%xmm11,%xmm13
- vmovq 624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 584(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 464(%rsp),%xmm13,%xmm13
+ vmovq 656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm11,%xmm13
  vmovdqa 80(%rsp),%xmm10
- vmovq 600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg1 %xmm11,%xmm10
  vmovdqa %xmm10,336(%rsp)
+ vmovq 672(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,80(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1648(%rsp)
+ vmovq 688(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,112(%rsp),%xmm12,%xmm10
  vpaddd 496(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
- vmovdqa 112(%rsp),%xmm11
- sha256msg1 %xmm12,%xmm11
- vmovq 616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm11,368(%rsp)
- vmovdqa %xmm12,112(%rsp)
- vmovq 632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+160(%rip),%xmm14,%xmm15
- vmovdqa %xmm15,1664(%rsp)
- vmovq 656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,16(%rsp),%xmm14,%xmm11
- vmovq 672(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd 144(%rsp),%xmm11,%xmm11
- sha256msg2 %xmm14,%xmm11
- vmovdqa 16(%rsp),%xmm12
- vmovq 688(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- sha256msg1 %xmm14,%xmm12
- vmovdqa %xmm12,400(%rsp)
- vmovdqa %xmm14,16(%rsp)
  vmovq 648(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa 112(%rsp),%xmm11
+ sha256msg1 %xmm12,%xmm11
+ vmovdqa %xmm11,368(%rsp)
+ vmovdqa %xmm12,112(%rsp)
+ vpaddd .Lround_constants+160(%rip),%xmm14,%xmm15
+ vmovdqa %xmm15,1664(%rsp)
  vmovq 664(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+160(%rip),%xmm9,%xmm15
+ vpalignr $4,16(%rsp),%xmm14,%xmm11
+ vpaddd 144(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm14,%xmm11
  vmovq 680(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm15,1680(%rsp)
+ vmovdqa 16(%rsp),%xmm12
+ sha256msg1 %xmm14,%xmm12
+ vmovdqa %xmm12,400(%rsp)
  vmovq 696(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm14,16(%rsp)
+ vpaddd .Lround_constants+160(%rip),%xmm9,%xmm15
  vmovq 704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm15,1680(%rsp)
  vpalignr $4,48(%rsp),%xmm9,%xmm12
+ vpaddd 176(%rsp),%xmm12,%xmm12
  vmovq 720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vpaddd 176(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm9,%xmm12
  vmovdqa 48(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
+ vmovq 736(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm14,432(%rsp)
  vmovdqa %xmm9,48(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm13,%xmm15
  vmovdqa %xmm15,1696(%rsp)
+ vmovq 752(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,80(%rsp),%xmm13,%xmm14
  vpaddd 208(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm13,%xmm14
+ vmovq 712(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 80(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
  vmovdqa %xmm9,464(%rsp)
- vmovq 736(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 728(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm13,80(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1712(%rsp)
  vpalignr $4,112(%rsp),%xmm10,%xmm9
+ vmovq 744(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 240(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
  vmovdqa 112(%rsp),%xmm13
+ vmovq 760(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,496(%rsp)
  vmovdqa %xmm10,112(%rsp)
+ vmovq 768(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+176(%rip),%xmm11,%xmm15
- vmovq 752(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm15,1728(%rsp)
  vpalignr $4,16(%rsp),%xmm11,%xmm13
  vpaddd 272(%rsp),%xmm13,%xmm13
+ vmovq 784(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm11,%xmm13
  vmovdqa 16(%rsp),%xmm10
  sha256msg1 %xmm11,%xmm10
- vmovq 712(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq 800(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,144(%rsp)
  vmovdqa %xmm11,16(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm12,%xmm15
- vmovq 728(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 744(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm15,1744(%rsp)
- vmovq 760(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 768(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 784(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,48(%rsp),%xmm12,%xmm10
- vmovq 800(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vpaddd 304(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
  vmovq 816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa %xmm15,1744(%rsp)
+ vpalignr $4,48(%rsp),%xmm12,%xmm10
+ vpaddd 304(%rsp),%xmm10,%xmm10
+ sha256msg2 %xmm12,%xmm10
  vmovq 776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 48(%rsp),%xmm11
  sha256msg1 %xmm12,%xmm11
+ vmovdqa %xmm11,176(%rsp)
  vmovq 792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 808(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa %xmm11,176(%rsp)
  vmovdqa %xmm12,48(%rsp)
- vmovq 824(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm15
  vmovdqa %xmm15,1760(%rsp)
  vpalignr $4,80(%rsp),%xmm14,%xmm11
+ vmovq 808(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 336(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm14,%xmm11
  vmovdqa 80(%rsp),%xmm12
+ vmovq 824(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm14,%xmm12
+ vmovdqa %xmm12,208(%rsp)
+ vmovdqa %xmm14,80(%rsp)
  vmovq 832(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovdqa %xmm12,208(%rsp)
- vmovq 848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa %xmm14,80(%rsp)
- vmovq 864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+176(%rip),%xmm9,%xmm15
  vmovdqa %xmm15,1776(%rsp)
  vpalignr $4,112(%rsp),%xmm9,%xmm12
- vmovq 880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 840(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 368(%rsp),%xmm12,%xmm12
- vmovq 912(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm9,%xmm12
  vmovdqa 112(%rsp),%xmm14
  sha256msg1 %xmm9,%xmm14
- vmovq 928(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm14,240(%rsp)
  vmovdqa %xmm9,112(%rsp)
- vmovq 944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm15
+ vmovq 848(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm15,1792(%rsp)
  vpalignr $4,16(%rsp),%xmm13,%xmm14
  vpaddd 400(%rsp),%xmm14,%xmm14
- vmovq 904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 920(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  sha256msg2 %xmm13,%xmm14
  vmovdqa 16(%rsp),%xmm9
  sha256msg1 %xmm13,%xmm9
@@ -589,41 +566,63 @@ fastpath_shani_scan_loop:
  vmovdqa %xmm13,16(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,1808(%rsp)
- vmovq 936(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpalignr $4,48(%rsp),%xmm10,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm10,%xmm9
  vmovdqa 48(%rsp),%xmm13
+ vmovq 880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg1 %xmm10,%xmm13
  vmovdqa %xmm13,304(%rsp)
  vmovdqa %xmm10,48(%rsp)
+ vmovq 840(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+192(%rip),%xmm11,%xmm15
  vmovdqa %xmm15,1824(%rsp)
  vpalignr $4,80(%rsp),%xmm11,%xmm13
- vmovq 952(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 464(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm11,%xmm13
  vmovdqa 80(%rsp),%xmm10
+ vmovq 872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm11,%xmm10
+ vmovq 912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 928(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,336(%rsp)
  vmovdqa %xmm11,80(%rsp)
+ vmovq 904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+192(%rip),%xmm12,%xmm15
  vmovdqa %xmm15,1840(%rsp)
  vpalignr $4,112(%rsp),%xmm12,%xmm10
  vpaddd 496(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm12,%xmm10
+ vmovq 920(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 112(%rsp),%xmm11
+ vmovq 936(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm12,%xmm11
  vmovdqa %xmm11,368(%rsp)
  vmovdqa %xmm12,112(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm14,%xmm15
- vmovq 960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm15,1856(%rsp)
  vpalignr $4,16(%rsp),%xmm14,%xmm11
  vpaddd 144(%rsp),%xmm11,%xmm11
+ vmovq 952(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg2 %xmm14,%xmm11
  vmovdqa %xmm14,16(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm12
@@ -634,8 +633,8 @@ fastpath_shani_scan_loop:
  vmovdqa %xmm9,48(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm13,%xmm14
  vmovdqa %xmm14,1888(%rsp)
- vmovq 976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpalignr $4,80(%rsp),%xmm13,%xmm12
  vpaddd 208(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
@@ -645,67 +644,69 @@ fastpath_shani_scan_loop:
  vpalignr $4,112(%rsp),%xmm10,%xmm14
  vpaddd 240(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm10,%xmm14
+ vmovq 976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm10,112(%rsp)
+ vmovq 992(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+224(%rip),%xmm11,%xmm13
  vmovdqa %xmm13,1920(%rsp)
  vpalignr $4,16(%rsp),%xmm11,%xmm9
  vpaddd 272(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm11,%xmm9
+ vmovq 1008(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,16(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm10
  vmovdqa %xmm10,1936(%rsp)
- vpalignr $4,48(%rsp),%xmm15,%xmm13
- vpaddd 304(%rsp),%xmm13,%xmm13
- vmovq 992(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg2 %xmm15,%xmm13
- vmovdqa %xmm15,48(%rsp)
- vpaddd .Lround_constants+224(%rip),%xmm12,%xmm11
- vmovdqa %xmm11,1952(%rsp)
- vpalignr $4,80(%rsp),%xmm12,%xmm10
- vpaddd 336(%rsp),%xmm10,%xmm10
- sha256msg2 %xmm12,%xmm10
- vmovdqa %xmm12,80(%rsp)
- vpaddd .Lround_constants+224(%rip),%xmm14,%xmm15
- vmovq 1008(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovdqa %xmm15,1968(%rsp)
- vpalignr $4,112(%rsp),%xmm14,%xmm11
- vpaddd 368(%rsp),%xmm11,%xmm11
- sha256msg2 %xmm14,%xmm11
- vmovdqa %xmm14,112(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
- vmovdqa %xmm12,1984(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm13,%xmm15
  vmovq 968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm15,2000(%rsp)
- vpaddd .Lround_constants+240(%rip),%xmm10,%xmm14
- vmovdqa %xmm14,2016(%rsp)
+ vpalignr $4,48(%rsp),%xmm15,%xmm13
  vmovq 984(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpaddd .Lround_constants+240(%rip),%xmm11,%xmm12
- vmovdqa %xmm12,2032(%rsp)
  vmovq 1000(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovq 1016(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vpaddd 304(%rsp),%xmm13,%xmm13
+ sha256msg2 %xmm15,%xmm13
  vpaddd 16(%rdi),%xmm1,%xmm1
  vmovdqa %xmm1,1024(%rsp)
  vpaddd 32(%rdi),%xmm2,%xmm2
  vmovdqa %xmm2,1040(%rsp)
+ vmovdqa %xmm15,48(%rsp)
+ vpaddd .Lround_constants+224(%rip),%xmm12,%xmm11
  vpaddd 16(%rdi),%xmm3,%xmm3
  vmovdqa %xmm3,1088(%rsp)
  vpaddd 32(%rdi),%xmm4,%xmm4
  vmovdqa %xmm4,1104(%rsp)
+ vmovdqa %xmm11,1952(%rsp)
+ vpalignr $4,80(%rsp),%xmm12,%xmm10
  vpaddd 16(%rdi),%xmm5,%xmm5
  vmovdqa %xmm5,1152(%rsp)
  vpaddd 32(%rdi),%xmm6,%xmm6
  vmovdqa %xmm6,1168(%rsp)
+ vpaddd 336(%rsp),%xmm10,%xmm10
+ sha256msg2 %xmm12,%xmm10
+ vmovdqa %xmm12,80(%rsp)
+ vpaddd .Lround_constants+224(%rip),%xmm14,%xmm15
+ vmovdqa %xmm15,1968(%rsp)
+ vpalignr $4,112(%rsp),%xmm14,%xmm11
+ vpaddd 368(%rsp),%xmm11,%xmm11
+ sha256msg2 %xmm14,%xmm11
  vpaddd 16(%rdi),%xmm7,%xmm7
  vmovdqa %xmm7,1216(%rsp)
  vpaddd 32(%rdi),%xmm8,%xmm8
  vmovdqa %xmm8,1232(%rsp)
+ vmovdqa %xmm14,112(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm9,%xmm12
+ vmovdqa %xmm12,1984(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm13,%xmm15
+ vmovdqa %xmm15,2000(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm10,%xmm14
+ vmovdqa %xmm14,2016(%rsp)
+ vpaddd .Lround_constants+240(%rip),%xmm11,%xmm12
+ vmovdqa %xmm12,2032(%rsp)
  vmovdqa .Linitial_abef(%rip),%xmm1
  vmovdqa .Linitial_cdgh(%rip),%xmm2
  vmovdqa 128(%rsi),%xmm9
@@ -713,141 +714,161 @@ fastpath_shani_scan_loop:
  vmovdqa 192(%rsi),%xmm11
  vmovdqa 224(%rsi),%xmm12
  vpaddd .Lround_constants+64(%rip),%xmm9,%xmm13
+ vmovdqa .Linitial_abef(%rip),%xmm3
+ vmovdqa .Linitial_cdgh(%rip),%xmm4
  vmovdqa %xmm13,0(%rsp)
  vmovdqa 48(%rdi),%xmm14
  sha256msg2 %xmm9,%xmm14
+ vmovdqa .Linitial_abef(%rip),%xmm5
+ vmovdqa .Linitial_cdgh(%rip),%xmm6
  vmovdqa %xmm9,16(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,32(%rsp)
+ vmovdqa .Linitial_abef(%rip),%xmm7
+ vmovdqa .Linitial_cdgh(%rip),%xmm8
  vmovdqa 48(%rdi),%xmm13
  sha256msg2 %xmm10,%xmm13
+ vmovq 1056(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm10,48(%rsp)
  vpaddd .Lround_constants+64(%rip),%xmm11,%xmm9
  vmovdqa %xmm9,64(%rsp)
+ vmovq 1120(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa 48(%rdi),%xmm15
- vmovdqa .Linitial_abef(%rip),%xmm3
- vmovdqa .Linitial_cdgh(%rip),%xmm4
  sha256msg2 %xmm11,%xmm15
  vmovdqa %xmm11,80(%rsp)
+ vmovq 1184(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+64(%rip),%xmm12,%xmm10
  vmovdqa %xmm10,96(%rsp)
  vmovdqa 48(%rdi),%xmm9
- vmovdqa .Linitial_abef(%rip),%xmm5
- vmovdqa .Linitial_cdgh(%rip),%xmm6
+ vmovq 1248(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1064(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm12,%xmm9
- vmovdqa .Linitial_abef(%rip),%xmm7
- vmovdqa .Linitial_cdgh(%rip),%xmm8
  vmovdqa %xmm12,112(%rsp)
+ vmovq 1128(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd .Lround_constants+80(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,128(%rsp)
  vpalignr $4,16(%rsp),%xmm14,%xmm10
+ vmovq 1192(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm14,%xmm10
  vmovdqa 16(%rsp),%xmm12
- vmovq 1056(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm14,%xmm12
+ vmovq 1256(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm12,144(%rsp)
  vmovdqa %xmm14,16(%rsp)
+ vmovq 1072(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+80(%rip),%xmm13,%xmm11
+ vmovq 1136(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,160(%rsp)
  vpalignr $4,48(%rsp),%xmm13,%xmm12
+ vmovq 1200(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm13,%xmm12
  vmovdqa 48(%rsp),%xmm14
  sha256msg1 %xmm13,%xmm14
+ vmovq 1264(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm14,176(%rsp)
  vmovdqa %xmm13,48(%rsp)
  vpaddd .Lround_constants+80(%rip),%xmm15,%xmm11
+ vmovq 1080(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,192(%rsp)
  vpalignr $4,80(%rsp),%xmm15,%xmm14
  sha256msg2 %xmm15,%xmm14
- vmovq 1120(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1144(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa 80(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
+ vmovq 1208(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm13,208(%rsp)
- vmovq 1184(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm15,80(%rsp)
- vmovq 1248(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+80(%rip),%xmm9,%xmm11
+ vmovq 1272(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,224(%rsp)
- vmovq 1064(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpalignr $4,112(%rsp),%xmm9,%xmm13
  sha256msg2 %xmm9,%xmm13
- vmovq 1128(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1192(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1256(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovdqa 112(%rsp),%xmm15
- vmovq 1072(%rsp),%xmm0
+ vmovq .Lpadding+0(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 1136(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa 112(%rsp),%xmm15
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,240(%rsp)
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm9,112(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm10,%xmm11
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,256(%rsp)
  vpalignr $4,16(%rsp),%xmm10,%xmm15
  vpaddd 64(%rdi),%xmm15,%xmm15
- vmovq 1200(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq .Lpadding+0(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  sha256msg2 %xmm10,%xmm15
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa 16(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
+ vmovq .Lpadding+8(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm9,272(%rsp)
  vmovdqa %xmm10,16(%rsp)
  vpaddd .Lround_constants+96(%rip),%xmm12,%xmm11
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq .Lpadding+16(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm11,288(%rsp)
  vpalignr $4,48(%rsp),%xmm12,%xmm9
- vmovq 1264(%rsp),%xmm0
+ vmovq .Lpadding+16(%rip),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd 64(%rdi),%xmm9,%xmm9
- vmovq 1080(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1144(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1208(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm12,%xmm9
  vmovdqa 48(%rsp),%xmm10
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,304(%rsp)
- vmovq 1272(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm12,48(%rsp)
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd .Lround_constants+96(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,320(%rsp)
  vpalignr $4,80(%rsp),%xmm14,%xmm10
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 64(%rdi),%xmm10,%xmm10
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg2 %xmm14,%xmm10
  vmovdqa 80(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq .Lpadding+0(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm12,336(%rsp)
  vmovdqa %xmm14,80(%rsp)
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd .Lround_constants+96(%rip),%xmm13,%xmm11
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,352(%rsp)
  vpalignr $4,112(%rsp),%xmm13,%xmm12
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 64(%rdi),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
  vmovdqa 112(%rsp),%xmm14
  sha256msg1 %xmm13,%xmm14
+ vmovq .Lpadding+24(%rip),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm14,368(%rsp)
  vmovdqa %xmm13,112(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm15,%xmm11
@@ -855,72 +876,72 @@ fastpath_shani_scan_loop:
  vpalignr $4,16(%rsp),%xmm15,%xmm14
  vpaddd 144(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovq 1280(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 16(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
  vmovdqa %xmm13,400(%rsp)
  vmovdqa %xmm15,16(%rsp)
  vpaddd .Lround_constants+112(%rip),%xmm9,%xmm11
- vmovq .Lpadding+8(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,416(%rsp)
+ vmovq 1296(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,48(%rsp),%xmm9,%xmm13
  vpaddd 176(%rsp),%xmm13,%xmm13
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg2 %xmm9,%xmm13
  vmovdqa 48(%rsp),%xmm15
+ vmovq 1312(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,432(%rsp)
- vmovq .Lpadding+16(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm9,48(%rsp)
+ vmovq 1328(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+112(%rip),%xmm10,%xmm11
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq 1288(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm11,448(%rsp)
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq 1304(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,80(%rsp),%xmm10,%xmm15
- vmovq .Lpadding+24(%rip),%xmm0
+ vmovq 1320(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm11,448(%rsp)
+ vpalignr $4,80(%rsp),%xmm10,%xmm15
+ vmovq 1336(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 208(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
- vmovq .Lpadding+24(%rip),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovq 1344(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa 80(%rsp),%xmm9
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,464(%rsp)
- vmovq 1280(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 1296(%rsp),%xmm0
+ vmovq 1360(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovq 1312(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm10,80(%rsp)
+ vmovq 1376(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1392(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1352(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+112(%rip),%xmm12,%xmm11
  vmovdqa %xmm11,480(%rsp)
- vmovq 1328(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovq 1368(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,112(%rsp),%xmm12,%xmm9
  vpaddd 240(%rsp),%xmm9,%xmm9
- vmovq 1288(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  sha256msg2 %xmm12,%xmm9
  vmovdqa 112(%rsp),%xmm10
+ vmovq 1384(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,496(%rsp)
- vmovq 1304(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm12,112(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,512(%rsp)
  vpalignr $4,16(%rsp),%xmm14,%xmm10
+ vmovq 1400(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 272(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
  vmovdqa 16(%rsp),%xmm12
@@ -928,111 +949,89 @@ fastpath_shani_scan_loop:
  vmovdqa %xmm12,144(%rsp)
  vmovdqa %xmm14,16(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm13,%xmm11
- vmovq 1320(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,528(%rsp)
  vpalignr $4,48(%rsp),%xmm13,%xmm12
- vmovq 1336(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 304(%rsp),%xmm12,%xmm12
- vmovq 1344(%rsp),%xmm0
+ vmovq 1408(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg2 %xmm13,%xmm12
  vmovdqa 48(%rsp),%xmm14
  sha256msg1 %xmm13,%xmm14
- vmovq 1360(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm14,176(%rsp)
  vmovdqa %xmm13,48(%rsp)
- vmovq 1376(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovq 1392(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vmovq 1352(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+128(%rip),%xmm15,%xmm11
- vmovq 1368(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovq 1424(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,544(%rsp)
  vpalignr $4,80(%rsp),%xmm15,%xmm14
- vmovq 1384(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vpaddd 336(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
+ vmovq 1440(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 80(%rsp),%xmm13
- vmovq 1400(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  sha256msg1 %xmm15,%xmm13
+ vmovq 1456(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm13,208(%rsp)
  vmovdqa %xmm15,80(%rsp)
  vpaddd .Lround_constants+128(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,560(%rsp)
  vpalignr $4,112(%rsp),%xmm9,%xmm13
+ vmovq 1416(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd 368(%rsp),%xmm13,%xmm13
  sha256msg2 %xmm9,%xmm13
  vmovdqa 112(%rsp),%xmm15
- vmovq 1408(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,240(%rsp)
  vmovdqa %xmm9,112(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,576(%rsp)
  vpalignr $4,16(%rsp),%xmm10,%xmm15
+ vmovq 1432(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpaddd 400(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 16(%rsp),%xmm9
- vmovq 1424(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,272(%rsp)
  vmovdqa %xmm10,16(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm12,%xmm11
+ vmovq 1448(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,592(%rsp)
  vpalignr $4,48(%rsp),%xmm12,%xmm9
  vpaddd 432(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm12,%xmm9
  vmovdqa 48(%rsp),%xmm10
  sha256msg1 %xmm12,%xmm10
+ vmovq 1464(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm10,304(%rsp)
- vmovq 1440(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,48(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm14,%xmm11
  vmovdqa %xmm11,608(%rsp)
- vmovq 1456(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vpalignr $4,80(%rsp),%xmm14,%xmm10
+ vmovq 1472(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vpaddd 464(%rsp),%xmm10,%xmm10
- vmovq 1416(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1432(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1448(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm14,%xmm10
- vmovq 1464(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa 80(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,336(%rsp)
- vmovq 1472(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1488(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm14,80(%rsp)
  vpaddd .Lround_constants+144(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,624(%rsp)
- vmovq 1488(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,112(%rsp),%xmm13,%xmm12
- vpaddd 496(%rsp),%xmm12,%xmm12
  vmovq 1504(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg2 %xmm13,%xmm12
- vmovdqa 112(%rsp),%xmm14
  vmovq 1520(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 1480(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vpaddd 496(%rsp),%xmm12,%xmm12
  vmovq 1496(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1512(%rsp),%xmm0
@@ -1041,92 +1040,84 @@ fastpath_shani_scan_loop:
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 1536(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256msg2 %xmm13,%xmm12
  vmovq 1552(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovq 1568(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- sha256msg1 %xmm13,%xmm14
  vmovq 1584(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa 112(%rsp),%xmm14
+ sha256msg1 %xmm13,%xmm14
  vmovdqa %xmm14,368(%rsp)
  vmovdqa %xmm13,112(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm15,%xmm11
+ vmovq 1544(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,640(%rsp)
  vpalignr $4,16(%rsp),%xmm15,%xmm14
  vpaddd 144(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
  vmovdqa 16(%rsp),%xmm13
  sha256msg1 %xmm15,%xmm13
- vmovdqa %xmm13,400(%rsp)
- vmovq 1544(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm15,16(%rsp)
- vpaddd .Lround_constants+160(%rip),%xmm9,%xmm11
  vmovq 1560(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1576(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
+ vmovdqa %xmm13,400(%rsp)
+ vmovdqa %xmm15,16(%rsp)
+ vpaddd .Lround_constants+160(%rip),%xmm9,%xmm11
  vmovdqa %xmm11,656(%rsp)
  vpalignr $4,48(%rsp),%xmm9,%xmm13
- vmovq 1592(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 176(%rsp),%xmm13,%xmm13
+ vmovq 1576(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  sha256msg2 %xmm9,%xmm13
  vmovdqa 48(%rsp),%xmm15
- vmovq 1600(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm9,%xmm15
  vmovdqa %xmm15,432(%rsp)
  vmovdqa %xmm9,48(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm10,%xmm11
- vmovq 1616(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovq 1592(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovdqa %xmm11,672(%rsp)
  vpalignr $4,80(%rsp),%xmm10,%xmm15
  vpaddd 208(%rsp),%xmm15,%xmm15
  sha256msg2 %xmm10,%xmm15
  vmovdqa 80(%rsp),%xmm9
- vmovq 1632(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1600(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  sha256msg1 %xmm10,%xmm9
  vmovdqa %xmm9,464(%rsp)
- vmovq 1648(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm10,80(%rsp)
  vpaddd .Lround_constants+160(%rip),%xmm12,%xmm11
- vmovq 1608(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa %xmm11,688(%rsp)
- vmovq 1624(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovq 1640(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1656(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 1664(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1616(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vpalignr $4,112(%rsp),%xmm12,%xmm9
  vpaddd 240(%rsp),%xmm9,%xmm9
  sha256msg2 %xmm12,%xmm9
+ vmovq 1632(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa 112(%rsp),%xmm10
  sha256msg1 %xmm12,%xmm10
  vmovdqa %xmm10,496(%rsp)
- vmovq 1680(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm12,112(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm14,%xmm11
+ vmovq 1648(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm11,704(%rsp)
  vpalignr $4,16(%rsp),%xmm14,%xmm10
  vpaddd 272(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm14,%xmm10
+ vmovq 1608(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovdqa 16(%rsp),%xmm12
  sha256msg1 %xmm14,%xmm12
- vmovq 1696(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vmovdqa %xmm12,144(%rsp)
  vmovdqa %xmm14,16(%rsp)
  vpaddd .Lround_constants+176(%rip),%xmm13,%xmm11
  vmovdqa %xmm11,720(%rsp)
+ vmovq 1624(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vpalignr $4,48(%rsp),%xmm13,%xmm12
  vpaddd 304(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
@@ -1134,206 +1125,217 @@ fastpath_shani_scan_loop:
  sha256msg1 %xmm13,%xmm14
  vmovdqa %xmm14,176(%rsp)
  vmovdqa %xmm13,48(%rsp)
+ vpaddd .Lround_constants+176(%rip),%xmm15,%xmm11
+ vmovdqa %xmm11,736(%rsp)
+ vmovq 1640(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpalignr $4,80(%rsp),%xmm15,%xmm14
+ vpaddd 336(%rsp),%xmm14,%xmm14
+ sha256msg2 %xmm15,%xmm14
+ vmovq 1656(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa 80(%rsp),%xmm13
+ sha256msg1 %xmm15,%xmm13
+ vmovdqa %xmm13,208(%rsp)
+ vmovdqa %xmm15,80(%rsp)
+ vpaddd .Lround_constants+176(%rip),%xmm9,%xmm11
+ vmovq 1664(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovq 1680(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa %xmm11,752(%rsp)
+ vmovq 1696(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vpalignr $4,112(%rsp),%xmm9,%xmm13
+ vpaddd 368(%rsp),%xmm13,%xmm13
+ sha256msg2 %xmm9,%xmm13
  vmovq 1712(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vmovdqa 112(%rsp),%xmm15
+ sha256msg1 %xmm9,%xmm15
+ vmovdqa %xmm15,240(%rsp)
+ vmovdqa %xmm9,112(%rsp)
  vmovq 1672(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
  vmovq 1688(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovq 1704(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+176(%rip),%xmm15,%xmm11
- vmovdqa %xmm11,736(%rsp)
- vpalignr $4,80(%rsp),%xmm15,%xmm14
- vpaddd 336(%rsp),%xmm14,%xmm14
- sha256msg2 %xmm15,%xmm14
+ vpaddd .Lround_constants+192(%rip),%xmm10,%xmm11
  vmovq 1720(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa %xmm11,768(%rsp)
+ vpalignr $4,16(%rsp),%xmm10,%xmm15
+ vpaddd 400(%rsp),%xmm15,%xmm15
  vmovq 1728(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ sha256msg2 %xmm10,%xmm15
  vmovq 1744(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ vmovdqa 16(%rsp),%xmm9
+ sha256msg1 %xmm10,%xmm9
+ vmovdqa %xmm9,272(%rsp)
  vmovq 1760(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa %xmm10,16(%rsp)
+ vpaddd .Lround_constants+192(%rip),%xmm12,%xmm11
+ vmovdqa %xmm11,784(%rsp)
+ vpalignr $4,48(%rsp),%xmm12,%xmm9
  vmovq 1776(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
+ vpaddd 432(%rsp),%xmm9,%xmm9
+ sha256msg2 %xmm12,%xmm9
+ vmovdqa 48(%rsp),%xmm10
+ sha256msg1 %xmm12,%xmm10
  vmovq 1736(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
+ vmovdqa %xmm10,304(%rsp)
+ vmovdqa %xmm12,48(%rsp)
+ vpaddd .Lround_constants+192(%rip),%xmm14,%xmm11
+ vmovdqa %xmm11,800(%rsp)
+ vpalignr $4,80(%rsp),%xmm14,%xmm10
+ vpaddd 464(%rsp),%xmm10,%xmm10
  vmovq 1752(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
+ sha256msg2 %xmm14,%xmm10
+ vmovdqa 80(%rsp),%xmm12
+ sha256msg1 %xmm14,%xmm12
  vmovq 1768(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovdqa 80(%rsp),%xmm13
  vmovq 1784(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
  vmovq 1792(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovq 1808(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
- sha256msg1 %xmm15,%xmm13
  vmovq 1824(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm13,208(%rsp)
- vmovdqa %xmm15,80(%rsp)
- vpaddd .Lround_constants+176(%rip),%xmm9,%xmm11
- vmovdqa %xmm11,752(%rsp)
  vmovq 1840(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
- vpalignr $4,112(%rsp),%xmm9,%xmm13
- vpaddd 368(%rsp),%xmm13,%xmm13
- sha256msg2 %xmm9,%xmm13
- vmovdqa 112(%rsp),%xmm15
- sha256msg1 %xmm9,%xmm15
  vmovq 1800(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovdqa %xmm15,240(%rsp)
- vmovdqa %xmm9,112(%rsp)
- vpaddd .Lround_constants+192(%rip),%xmm10,%xmm11
- vmovdqa %xmm11,768(%rsp)
- vpalignr $4,16(%rsp),%xmm10,%xmm15
- vpaddd 400(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm10,%xmm15
- vmovdqa 16(%rsp),%xmm9
- sha256msg1 %xmm10,%xmm9
- vmovdqa %xmm9,272(%rsp)
- vmovdqa %xmm10,16(%rsp)
- vpaddd .Lround_constants+192(%rip),%xmm12,%xmm11
  vmovq 1816(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm4,%xmm3
- vmovdqa %xmm11,784(%rsp)
- vpalignr $4,48(%rsp),%xmm12,%xmm9
- vpaddd 432(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm12,%xmm9
- vmovq 1832(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vmovq 1848(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vmovq 1856(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vmovq 1872(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vmovdqa 48(%rsp),%xmm10
- sha256msg1 %xmm12,%xmm10
- vmovq 1888(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
- vmovdqa %xmm10,304(%rsp)
- vmovdqa %xmm12,48(%rsp)
- vmovq 1904(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
- vpaddd .Lround_constants+192(%rip),%xmm14,%xmm11
- vmovdqa %xmm11,800(%rsp)
- vmovq 1864(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm2,%xmm1
- vpalignr $4,80(%rsp),%xmm14,%xmm10
- vpaddd 464(%rsp),%xmm10,%xmm10
- vmovq 1880(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- sha256msg2 %xmm14,%xmm10
- vmovdqa 80(%rsp),%xmm12
- sha256msg1 %xmm14,%xmm12
  vmovdqa %xmm12,336(%rsp)
- vmovq 1896(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm14,80(%rsp)
  vpaddd .Lround_constants+192(%rip),%xmm13,%xmm11
+ vmovq 1832(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vmovdqa %xmm11,816(%rsp)
  vpalignr $4,112(%rsp),%xmm13,%xmm12
  vpaddd 496(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
- vmovdqa 112(%rsp),%xmm14
- vmovq 1912(%rsp),%xmm0
+ vmovq 1848(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm8,%xmm7
+ vmovdqa 112(%rsp),%xmm14
  sha256msg1 %xmm13,%xmm14
+ vmovq 1856(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm14,368(%rsp)
  vmovdqa %xmm13,112(%rsp)
  vpaddd .Lround_constants+208(%rip),%xmm15,%xmm11
+ vmovq 1872(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,832(%rsp)
  vpalignr $4,16(%rsp),%xmm15,%xmm14
  vpaddd 144(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
  vmovdqa %xmm15,16(%rsp)
+ vmovq 1888(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovq 1904(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+208(%rip),%xmm9,%xmm13
  vmovdqa %xmm13,848(%rsp)
  vpalignr $4,48(%rsp),%xmm9,%xmm11
  vpaddd 176(%rsp),%xmm11,%xmm11
  sha256msg2 %xmm9,%xmm11
  vmovdqa %xmm9,48(%rsp)
+ vmovq 1864(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm2,%xmm1
  vpaddd .Lround_constants+208(%rip),%xmm10,%xmm15
  vmovdqa %xmm15,864(%rsp)
+ vpalignr $4,80(%rsp),%xmm10,%xmm13
+ vpaddd 208(%rsp),%xmm13,%xmm13
+ sha256msg2 %xmm10,%xmm13
+ vmovq 1880(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
+ vmovdqa %xmm10,80(%rsp)
+ vpaddd .Lround_constants+208(%rip),%xmm12,%xmm9
+ vmovdqa %xmm9,880(%rsp)
+ vmovq 1896(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
+ vpalignr $4,112(%rsp),%xmm12,%xmm15
+ vpaddd 240(%rsp),%xmm15,%xmm15
+ vmovq 1912(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
+ sha256msg2 %xmm12,%xmm15
+ vmovdqa %xmm12,112(%rsp)
+ vpaddd .Lround_constants+224(%rip),%xmm14,%xmm10
  vmovq 1920(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm1,%xmm2
+ vmovdqa %xmm10,896(%rsp)
+ vpalignr $4,16(%rsp),%xmm14,%xmm9
+ vpaddd 272(%rsp),%xmm9,%xmm9
  vmovq 1936(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm3,%xmm4
+ sha256msg2 %xmm14,%xmm9
+ vmovdqa %xmm14,16(%rsp)
+ vpaddd .Lround_constants+224(%rip),%xmm11,%xmm12
  vmovq 1952(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm5,%xmm6
+ vmovdqa %xmm12,912(%rsp)
+ vpalignr $4,48(%rsp),%xmm11,%xmm10
  vmovq 1968(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovq 1928(%rsp),%xmm0
  sha256rnds2 %xmm0,%xmm2,%xmm1
- vmovq 1944(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm4,%xmm3
- vpalignr $4,80(%rsp),%xmm10,%xmm13
- vpaddd 208(%rsp),%xmm13,%xmm13
- sha256msg2 %xmm10,%xmm13
- vmovdqa %xmm10,80(%rsp)
- vmovq 1960(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm6,%xmm5
- vpaddd .Lround_constants+208(%rip),%xmm12,%xmm9
- vmovdqa %xmm9,880(%rsp)
- vpalignr $4,112(%rsp),%xmm12,%xmm15
- vmovq 1976(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm8,%xmm7
- vpaddd 240(%rsp),%xmm15,%xmm15
- sha256msg2 %xmm12,%xmm15
- vmovdqa %xmm12,112(%rsp)
- vmovq 1984(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm1,%xmm2
- vpaddd .Lround_constants+224(%rip),%xmm14,%xmm10
- vmovdqa %xmm10,896(%rsp)
- vmovq 2000(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm3,%xmm4
- vpalignr $4,16(%rsp),%xmm14,%xmm9
- vpaddd 272(%rsp),%xmm9,%xmm9
- sha256msg2 %xmm14,%xmm9
- vmovdqa %xmm14,16(%rsp)
- vpaddd .Lround_constants+224(%rip),%xmm11,%xmm12
- vmovdqa %xmm12,912(%rsp)
- vpalignr $4,48(%rsp),%xmm11,%xmm10
- vmovq 2016(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd 304(%rsp),%xmm10,%xmm10
  sha256msg2 %xmm11,%xmm10
+ vmovq 1944(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm4,%xmm3
  vmovdqa %xmm11,48(%rsp)
  vpaddd .Lround_constants+224(%rip),%xmm13,%xmm14
- vmovq 2032(%rsp),%xmm0
- sha256rnds2 %xmm0,%xmm7,%xmm8
  vmovdqa %xmm14,928(%rsp)
+ vmovq 1960(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm6,%xmm5
  vpalignr $4,80(%rsp),%xmm13,%xmm12
+ vmovq 1976(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm8,%xmm7
  vpaddd 336(%rsp),%xmm12,%xmm12
  sha256msg2 %xmm13,%xmm12
- vmovd %xmm2,0(%rdx)
+ vmovq 1984(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm1,%xmm2
  vmovdqa %xmm13,80(%rsp)
- vmovd %xmm4,4(%rdx)
  vpaddd .Lround_constants+224(%rip),%xmm15,%xmm11
+ vmovq 2000(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm3,%xmm4
  vmovdqa %xmm11,944(%rsp)
  vpalignr $4,112(%rsp),%xmm15,%xmm14
- vmovd %xmm6,8(%rdx)
  vpaddd 368(%rsp),%xmm14,%xmm14
  sha256msg2 %xmm15,%xmm14
  vmovdqa %xmm15,112(%rsp)
+ vmovq 2016(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm5,%xmm6
  vpaddd .Lround_constants+240(%rip),%xmm9,%xmm13
  vmovdqa %xmm13,960(%rsp)
+ vmovq 2032(%rsp),%xmm0
+ sha256rnds2 %xmm0,%xmm7,%xmm8
  vpaddd .Lround_constants+240(%rip),%xmm10,%xmm11
  vmovdqa %xmm11,976(%rsp)
  vpaddd .Lround_constants+240(%rip),%xmm12,%xmm15
+ vmovd %xmm2,0(%rdx)
  vmovdqa %xmm15,992(%rsp)
+ vmovd %xmm4,4(%rdx)
  vpaddd .Lround_constants+240(%rip),%xmm14,%xmm13
  vmovdqa %xmm13,1008(%rsp)
+ vmovd %xmm6,8(%rdx)
  vmovd %xmm8,12(%rdx)
  add $128,%rsi
  add $16,%rdx
  dec %rcx
  jnz 1b
+ vzeroupper
  mov %rbp,%rsp
  pop %rbp
  ret

@@ -10,6 +10,7 @@ fastpath_shani_versions_loop:
  mov %rsp,%rbp
  sub $2688,%rsp
  and $-64,%rsp
+ vzeroupper
  lea 0(%rsp),%r10
  lea 1280(%rsp),%r11
  .p2align 6
@@ -977,6 +978,7 @@ fastpath_shani_versions_loop:
  add $16,%rdx
  dec %rcx
  jnz 1b
+ vzeroupper
  mov %rbp,%rsp
  pop %rbp
  ret

@@ -10,6 +10,7 @@ fastpath_shani_xmm_batch80_loop:
  mov %rsp,%rbp
  sub $3200,%rsp
  and $-64,%rsp
+ vzeroupper
  lea 0(%rsp),%r10
  lea 0(%rsp),%r11
  .p2align 6
@@ -2177,6 +2178,7 @@ fastpath_shani_xmm_batch80_loop:
  add $16,%rdx
  dec %rcx
  jnz 1b
+ vzeroupper
  mov %rbp,%rsp
  pop %rbp
  ret

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import fastpath
+
 NATIVE = Path(__file__).parent / "native"
 _spec = importlib.util.spec_from_file_location("fastpath_native_build", NATIVE / "build.py")
 assert _spec is not None
@@ -24,6 +26,8 @@ COMPILERS = ["gcc", next((name for name in ("clang", "clang-19", "clang-14") if 
 WIDE = re.compile(r"%zmm|%[xy]mm(1[6-9]|2\d|3[01])|\{1to")
 LANES = {"shani_scan": 4, "shani_versions": 4, "shani_xmm_versions": 4}
 LANES |= {f"shani_{width}_{work}": lanes for width, lanes in (("ymm", 8), ("zmm", 16)) for work in ("scan", "versions")}
+
+TIERS = {kernel.name for kernel in fastpath.kernels()} - {"pure", "arm-sha2"}
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86-64 instructions"),
@@ -86,6 +90,16 @@ def test_a_round_stream_has_61_double_rounds_a_hash_and_stores_only_its_results(
     assert digests == (0 if stem == "shani_xmm_versions" else 2 * lanes)
 
 
+def test_every_loop_with_sha_instructions_clears_the_upper_halves_first(code: dict[str, list[str]]) -> None:
+    loops = {source: lines for source, lines in code.items() if source.endswith(".S") and "shani" in source}
+    assert len(loops) == len(LANES) + 4
+    for source, lines in loops.items():
+        kinds = [line.split()[0] for line in lines]
+        first = next(place for place, kind in enumerate(kinds) if kind.startswith("sha256"))
+        assert "vzeroupper" in kinds[:first], source
+        assert not any("%ymm" in line or "%zmm" in line for line in lines[: kinds.index("vzeroupper")]), source
+
+
 @pytest.mark.parametrize("stem", [f"{tier}_batch{size}" for tier in ("shani", "shani_xmm") for size in (64, 80)])
 def test_a_batch_loop_has_96_double_rounds_a_message(code: dict[str, list[str]], stem: str) -> None:
     instructions = code[f"kernels/{stem}.S"]
@@ -117,6 +131,27 @@ def test_the_kernels_equal_the_reference_in_c(compiler: str) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no {compiler}")
     assert ", 0 failures" in _differential("--compiler", compiler, "--trials", "3")
+
+
+def test_the_kernels_this_processor_lacks_equal_the_reference_by_what_their_instructions_mean() -> None:
+    if not any(kernel.name == "shani" and kernel.available for kernel in fastpath.kernels()):
+        pytest.skip("needs SHA-NI for the C around batches, and the compiled extension")
+    told = _differential("--emulate", "--flags=-O1", "--trials", "2")
+    assert {line.split(":")[0] for line in told.splitlines() if line.endswith(": checked")} == TIERS
+    assert ", 0 failures" in told
+
+
+def test_an_instruction_nobody_gave_a_meaning_is_refused(tmp_path: Path) -> None:
+    source = (build.ROOT / "fastpath" / "kernels" / "avx512_scan.S").read_text()
+    emulated = build.module("emulate").emulated
+    (tmp_path / "loop.c").write_text(emulated(source.replace("vprord", "vprolvd", 1)))
+    compiled = subprocess.run(
+        ["gcc", f"-I{NATIVE}", "-c", str(tmp_path / "loop.c"), "-o", str(tmp_path / "loop.o")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "VPROLVD" in compiled.stderr
+    with pytest.raises(ValueError, match="not understood: %k1"):
+        emulated(source.replace("%zmm0", "%k1", 1))
 
 
 def test_the_arm_kernels_equal_the_reference_under_emulation() -> None:

@@ -46,7 +46,15 @@ def test_a_round_has_a_record_of_each_contestant() -> None:
     finally:
         crew.close()
     keys = {each.key for each in entered}
-    assert {"scan/pure", "scan/pure x2", "versions/pure", "batch80/pure", "scan/hashlib", "batch64/hashlib"} <= keys
+    assert {
+        "scan/pure",
+        "scan/pure x2",
+        "versions/pure",
+        "batch80/pure",
+        "scan/hashlib",
+        "scan/hashlib-scan",
+        "batch64/hashlib",
+    } <= keys
     assert [{record.key for record in records} for records in made] == [keys, keys]
     assert all(r.hashes > 0 and r.seconds > 0 and r.frequency_hz == 3e9 for records in made for r in records)
 
@@ -81,6 +89,15 @@ def test_the_limit_is_told_only_where_it_is_known(zen_4: Any) -> None:
     assert machine.limit_hashes_per_s("scan", ("sha", "avx"), 3.66e9, zen_4) == pytest.approx(60e6)
     assert machine.limit_hashes_per_s("scan", ("avx2",), 3.66e9, zen_4) is None
     assert machine.limit_hashes_per_s("scan", ("sha",), None, zen_4) is None
+
+
+@pytest.mark.parametrize(("model", "core"), [(1, "Zen 3"), (0x21, "Zen 3"), (17, "Zen 4"), (0x61, "Zen 4"), (0x80, "")])
+def test_the_core_is_known_by_family_and_model(monkeypatch: pytest.MonkeyPatch, model: int, core: str) -> None:
+    facts = f"model name\t: AMD\ncpu family\t: 25\nmodel\t\t: {model}\n"
+    monkeypatch.setattr(machine, "_read", lambda _path: facts)
+    found = machine.machine()
+    assert found.rnds2_per_cycle == (1.0 if core else None)
+    assert found.limit_source.startswith(f"{core}: one" if core else "not known")
 
 
 def test_dependent_additions_are_counted() -> None:

@@ -1,20 +1,24 @@
 """Builds `differential.c` with the kernels of one machine, each with its own flags, and runs it.
 
-Owns nothing but that: the flags stand in setup.py. Also what `make sanitize` and `make aarch64` call.
+Owns nothing but that: the flags stand in setup.py. Also what `make sanitize`, `emulate` and `aarch64` call. With
+--emulate `emulate.c` executes the generated loops, so that kernels are proved where the processor lacks instructions.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import platform
 import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 
 
@@ -28,7 +32,8 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
                 values[target.id] = eval(compile(ast.Expression(node.value), "setup.py", "eval"), dict(values))  # noqa: S307
     table = values["ISA_FLAGS"]
     assert isinstance(table, dict)
-    return table["any"] | table.get(machine, {})
+    flags: dict[str, list[str]] = table["any"] | table.get(machine, {})
+    return flags
 
 
 def objects(machine: str, compiler: str, flags: list[str], folder: Path) -> dict[str, Path]:
@@ -44,6 +49,37 @@ def objects(machine: str, compiler: str, flags: list[str], folder: Path) -> dict
     return found
 
 
+def emulated_objects(compiler: str, flags: list[str], folder: Path) -> dict[str, Path]:
+    """The same for x86-64 with every generated loop executed by `emulate.c`.
+
+    What C there is around a loop is compiled without AVX-512 and AVX2; SHA-NI stays, because batches have it in C.
+    """
+    reading = module("emulate")
+    found = {"emulate.c": folder / "emulate.o"}
+    common = [compiler, *WARNINGS, *flags, f"-I{HERE}", "-c"]
+    subprocess.run([*common, str(HERE / "emulate.c"), "-o", str(found["emulate.c"])], check=True)
+    for source, isa in isa_flags("x86_64").items():
+        found[source] = folder / (source.replace("/", "_") + ".o")
+        path, kept = ROOT / "fastpath" / source, ["-msha", "-mavx"] if "-msha" in isa else []
+        if source.endswith(".S"):
+            path = folder / (source.replace("/", "_") + ".c")
+            path.write_text(reading.emulated((ROOT / "fastpath" / source).read_text()))
+        elif source == "dispatch.c":
+            kept = ["-Dfastpath_processor=fastpath_real_processor"]
+        subprocess.run([*common, *kept, str(path), "-o", str(found[source])], check=True)
+    return found
+
+
+def module(stem: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"fastpath_native_{stem}", HERE / f"{stem}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
 def main() -> int:
     """Compile, link, run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -52,10 +88,14 @@ def main() -> int:
     parser.add_argument("--flags", default="-O3")
     parser.add_argument("--run", default="", help="a program to run it under")
     parser.add_argument("--trials", default="4")
+    parser.add_argument("--emulate", action="store_true", help="execute the generated loops by their meaning")
     given = parser.parse_args()
     flags = shlex.split(given.flags)
     with tempfile.TemporaryDirectory() as folder:
-        built = objects(given.machine, given.compiler, flags, Path(folder))
+        if given.emulate:
+            built = emulated_objects(given.compiler, flags, Path(folder))
+        else:
+            built = objects(given.machine, given.compiler, flags, Path(folder))
         program = str(Path(folder) / "differential")
         source = str(Path(__file__).with_name("differential.c"))
         subprocess.run(
