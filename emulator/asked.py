@@ -42,7 +42,7 @@ def names_of(data: bytes) -> tuple[str, ...]:
             names.append(_plain(command + b"|" + said))
     if _ENVELOPE.search(data):
         names.append("enc")
-    return tuple(names)
+    return tuple(filter(None, names))
 
 
 def page_of(names: tuple[str, ...]) -> str:

@@ -119,15 +119,15 @@ class FaultyConversation:
     """One connection with faults on it. Conversations that speak unasked (`wake_ns`, `woken`) still do."""
 
     __slots__ = (
-        "_began_ns",
-        "_dead",
         "_device",
+        "_drawn",
         "_entry",
         "_forgets",
         "_inner",
         "_inner_ns",
-        "_is_mute",
+        "_is_forgotten",
         "_last_ns",
+        "_mute",
         "_names",
         "_over",
         "_report",
@@ -135,7 +135,6 @@ class FaultyConversation:
         "_seen_at",
         "_sent_ns",
         "_stages",
-        "_unheard",
         "idle_timeout_ns",
         "wake_ns",
     )
@@ -153,10 +152,11 @@ class FaultyConversation:
         self._seen_at = seen_at
         self._report = report
         self._device = device
-        self._began_ns = self._last_ns = now
+        self._last_ns = now
         dice = [(fault, Dice(seed), seen) for fault, seed, seen in faults]
         self._entry = [(fault, die) for fault, die, _ in dice if fault.kind in _ENTRY]
-        self._dead = [f for f, die, _ in dice if f.kind == "half_open" and f.start_ns > now and die.hit(f)]
+        hit = [f for f, die, _ in dice if f.kind in _MUTE and (f.kind == "hang" or f.start_ns > now) and die.hit(f)]
+        self._mute = [(f, f.start_ns, f.stop_ns if f.kind == "hang" else None) for f in hit]
         self._forgets = [(fault, die) for fault, die, _ in dice if fault.kind == "acknowledge_only"]
         self._stages = [(f, stage_of(f, die, seen)) for f, die, seen in dice if f.kind in STAGES or f.kind in EDITS]
         self._inner_ns: Instant = 0
@@ -166,24 +166,24 @@ class FaultyConversation:
         self._request = b""
         """What was said since the last reply, as far as names are read from it."""
         self._names: Names | None = None
-        self._unheard: Fault | None = None
-        """The fault that makes the firmware forget this request."""
+        self._drawn: list[Dice] = []
+        """The dice that have said whether the firmware will forget this request."""
+        self._is_forgotten = False
         self._over = False
         self.idle_timeout_ns = inner.idle_timeout_ns
         self.wake_ns: Instant | None = getattr(inner, "wake_ns", None)
-        self._is_mute = bool(self._dead) or any(fault.kind == "hang" for fault, _ in self._entry)
-        self._notice_idleness()
+        self._notice_idleness(now, now)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
         self._last_ns = now
-        if self._over or self._is_dead(now):
+        if self._over or self._is_mute(now):
             return ()
         for fault, dice in self._entry:
             if fault.active(now) and dice.hit(fault):
                 self._report(now, fault)
                 if fault.kind != "refuse":
-                    self._notice_idleness(fault.stop_ns, now)
+                    self._notice_idleness(now, fault.stop_ns)
                     return ()
                 self._over = True
                 return (Close(reset=True),)
@@ -194,7 +194,7 @@ class FaultyConversation:
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """Pass the end on; what the device still says is disturbed like everything else."""
-        if self._over or self._is_dead(now):
+        if self._over or self._is_mute(now):
             self._over = True
             return ()
         with self._forgetting(now):
@@ -204,7 +204,7 @@ class FaultyConversation:
     def woken(self, now: Instant) -> Sequence[Action]:
         """Pass on that the conversation may speak unasked."""
         woken: Callable[[Instant], Sequence[Action]] | None = getattr(self._inner, "woken", None)
-        if self._over or woken is None or self._is_dead(now):
+        if self._over or woken is None or self._is_mute(now):
             self.wake_ns = None
             return ()
         return self._disturbed(woken(self._seen_at(now)), now)
@@ -214,30 +214,37 @@ class FaultyConversation:
         idle_ns = self._inner.idle_timeout_ns if self._inner.idle_timeout_ns is not None else _FORGOTTEN_NS
         return (self._over and now >= self._sent_ns) or now - max(self._last_ns, self._sent_ns) > idle_ns
 
-    def _is_dead(self, now: Instant) -> bool:
-        for fault in self._dead:
-            if now >= fault.start_ns:
+    def _is_mute(self, now: Instant) -> bool:
+        for fault, start_ns, stop_ns in self._mute:
+            if start_ns <= now and (stop_ns is None or now < stop_ns):
                 self._report(now, fault)
                 return True
         return False
 
-    def _notice_idleness(self, heard_ns: Instant | None = 0, now: Instant = 0) -> None:
-        """When the device would hang up, if it can be heard again from `heard_ns` on; a mute one is not heard to."""
+    def _notice_idleness(self, now: Instant, heard_ns: Instant | None) -> None:
+        """When the device, which hears again from `heard_ns` on, will be heard to hang up; a mute one is not."""
         idle_ns = self._inner.idle_timeout_ns
-        if self._is_mute or heard_ns is None or idle_ns is None:
-            self.idle_timeout_ns = None
-        else:
-            self.idle_timeout_ns = idle_ns + heard_ns - now
+        self.idle_timeout_ns = None
+        if idle_ns is None or heard_ns is None:
+            return
+        ends_ns = heard_ns + idle_ns
+        for _, start_ns, stop_ns in self._mute:
+            if start_ns <= ends_ns and stop_ns is None:
+                return
+            if stop_ns is not None and start_ns <= ends_ns < stop_ns:
+                ends_ns = stop_ns + idle_ns
+        self.idle_timeout_ns = ends_ns - now
 
     def _forgetting(self, now: Instant) -> AbstractContextManager[None]:
         """One draw for each request, however many pieces it comes in."""
-        if self._unheard is None:
-            for fault, dice in self._forgets:
-                if fault.active(now) and not fault.lets_by("requests", self._asked()) and dice.hit(fault):
-                    self._report(now, fault)
-                    self._unheard = fault
-                    break
-        return nullcontext() if self._unheard is None else taken_back(self._device)
+        for fault, dice in self._forgets:
+            if dice in self._drawn or not fault.active(now) or fault.lets_by("requests", self._asked()):
+                continue
+            self._drawn.append(dice)
+            if not self._is_forgotten and dice.hit(fault):
+                self._report(now, fault)
+                self._is_forgotten = True
+        return taken_back(self._device) if self._is_forgotten else nullcontext()
 
     def _asked(self) -> Names:
         if self._names is None:
@@ -256,7 +263,7 @@ class FaultyConversation:
         self._inner_ns = at
         timed = self._staged(timed, now) if timed else timed
         if any(isinstance(action, Send) for action in actions):
-            self._request, self._names, self._unheard = b"", None, None
+            self._request, self._names, self._drawn, self._is_forgotten = b"", None, [], False
         out: list[Action] = []
         sent = max(now, self._sent_ns)
         for item in timed:
@@ -299,11 +306,14 @@ class _TurnedAway:
 _REACH = {"refuse": Reach.REFUSES, "silent": Reach.SILENT}
 """Kinds that meet the caller at the door."""
 
-_ENTRY = frozenset({*_REACH, "hang"})
+_ENTRY = frozenset(_REACH)
 """Kinds that meet a request before the device does."""
 
+_MUTE = ("hang", "half_open")
+"""Kinds under which a connection stands and says nothing."""
+
 WIRE_KINDS = frozenset(
-    {*_ENTRY, *STAGES, *EDITS, "freeze", "half_open", "few_connections", "duplicate_address", "acknowledge_only"}
+    {*_ENTRY, *_MUTE, *STAGES, *EDITS, "freeze", "few_connections", "duplicate_address", "acknowledge_only"}
 )
 """Every kind that this module carries out."""
 

@@ -17,6 +17,7 @@ from emulator.faults import Fault
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ATOM = re.compile(r"[^\s,\]}{\[:\"\x00]+")
+_COMMA = re.compile(r"\s*,\s*")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.(\d+))?(?:[eE][+-]?\d+)?(?!\w)")
 _BRACKETED = re.compile(r"([A-Za-z_]\w*)\[([^\[\]\"]*)\]")
@@ -89,7 +90,7 @@ def _match(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str]:
 
 # ---- what becomes of a value ----------------------------------------------------------------------------------------
 
-Memory = dict[tuple[str, str], str]
+Memory = dict[tuple[str, tuple[str | int, ...]], str]
 """What a frozen value was last, by page and path."""
 
 
@@ -102,9 +103,11 @@ def misread(text: str, fault: Fault, names: tuple[str, ...], memory: Memory) -> 
             continue
         raw = text[span.start : span.end]
         if how == "remove":
-            begin, end = _with_comma(text, span)
-            pieces += [text[done : max(done, begin)]]
-            done = end
+            pieces.append(text[done : max(done, span.key_start)])
+            comma = _COMMA.match(text, span.end)
+            if comma is None:  # the last pair: the comma before it goes
+                pieces = ["".join(pieces).rstrip().removesuffix(",")]
+            done = span.end if comma is None else comma.end()
             continue
         new = memory.setdefault((page_of(names), path), raw) if how == "freeze" else _EDITS[how](raw, fault)
         pieces += [text[done : span.start], new]
@@ -120,13 +123,13 @@ def note(text: str, fault: Fault, names: tuple[str, ...], memory: Memory) -> Non
             memory[page, path] = text[span.start : span.end]
 
 
-def _meant(text: str, fault: Fault, names: tuple[str, ...]) -> Iterator[tuple[Span, str]]:
+def _meant(text: str, fault: Fault, names: tuple[str, ...]) -> Iterator[tuple[Span, tuple[str | int, ...]]]:
     """The values that the fault means, with their paths: for numbers what stands below a name, else what has it."""
     keys, below = fault.globs("keys"), fault.text("how") in ("set", "scale")
     for span in spans(text):
         path = span.path[2:] if span.path[:1] and span.path[0] in names else span.path  # a slot of a joined reply
         if path and (span.leaf or not below) and any(_named(path[:n], keys) for n in _depths(path, below)):
-            yield span, ".".join(map(str, path))
+            yield span, path
 
 
 def _depths(path: tuple[str | int, ...], below: bool) -> range:
@@ -136,15 +139,6 @@ def _depths(path: tuple[str | int, ...], below: bool) -> range:
 def _named(path: tuple[str | int, ...], keys: tuple[str, ...]) -> bool:
     whole = ".".join(map(str, path)).replace(" ", "_")
     return named(whole, keys) or (isinstance(path[-1], str) and named(path[-1].replace(" ", "_"), keys))
-
-
-def _with_comma(text: str, span: Span) -> tuple[int, int]:
-    """The pair with the comma behind it, or the one before where it is the last."""
-    behind = re.compile(r"\s*,\s*").match(text, span.end)
-    if behind:
-        return span.key_start, behind.end()
-    before = text[: span.key_start].rstrip()
-    return (len(before) - 1 if before.endswith(",") else span.key_start), span.end
 
 
 def _set(raw: str, fault: Fault) -> str:

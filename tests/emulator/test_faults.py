@@ -61,6 +61,9 @@ def test_a_fault_is_read_as_people_write_it() -> None:
         ({"where": "a", "kind": "ignore_commands", "scripts": " "}, "' ' is not names or globs"),
         ({"where": "a", "kind": "ignore_commands", "scripts": [1]}, "[1] is not names or globs"),
         ({"where": "a", "kind": "gain", "quantity": ["power"]}, "['power'] is not one of power"),
+        ({"where": "a", "kind": "malformed", "how": "trailing"}, "how: 'trailing' is not one of trailing_comma, "),
+        ({"where": "a", "kind": "api_error", "msg": 5}, "msg: 5 is not text"),
+        ({"where": "a", "kind": "gain", "requests": "x"}, "gain: unknown key 'requests'"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_with_its_place_and_a_remedy(raw: dict[str, Any], said: str) -> None:
@@ -119,6 +122,22 @@ def test_a_glob_that_hits_nothing_is_an_error_with_a_near_match(where: str, kind
     with pytest.raises(FaultError, match=re.escape(said)) as caught:
         FaultPlan([Fault("*", "drop"), Fault(where, kind)], Seed(1)).check(sorts)
     assert str(caught.value).startswith("faults[1].where")
+
+
+def test_the_other_one_of_two_on_an_address_must_exist() -> None:
+    fault = Fault("miner-0001", "duplicate_address", parameters={"other": "miner-200"})
+    with pytest.raises(FaultError, match=re.escape("faults[0].other: 'miner-200' is nothing of the rig; did you mean")):
+        FaultPlan([fault], Seed(1)).check(IDS)
+    FaultPlan([replace(fault, parameters={"other": "miner-0002"})], Seed(1)).check(IDS)
+
+
+@pytest.mark.parametrize(
+    ("globs", "names", "let_by"),
+    [("*", (), False), ("stats", (), True), ("stats", ("devs", "stats"), False), ("st* x", ("devs",), True)],
+)
+def test_a_filter_lets_by_what_it_does_not_name(globs: str, names: tuple[str, ...], let_by: bool) -> None:
+    assert Fault("a", "drop", parameters={"requests": globs}).lets_by("requests", names) is let_by
+    assert not Fault("a", "freeze").lets_by("requests", names)
 
 
 def test_a_plan_without_misses_passes_also_without_sorts() -> None:
