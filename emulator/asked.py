@@ -12,6 +12,7 @@ _HTTP = re.compile(rb"(?:\A|\n)([A-Z]{3,8}) (\S{1,512}) HTTP/\d")
 _COMMAND = re.compile(rb'"(?:command|cmd|method)"\s*:\s*"([^"]{1,256})"')
 _PARAMETER = re.compile(rb'"parameter"\s*:\s*"?([^"}]{1,256})')
 _TEXT = re.compile(rb"\s*([A-Za-z][\w+-]{0,63})(?:\|([^\x00\r\n]{0,256}))?[\s|\x00]*\Z")
+_SIGNED = re.compile(rb"(?i)\nauthorization:")
 _ENVELOPE = re.compile(rb'"enc"\s*:\s*1\b')
 
 MOST_BYTES = 8192
@@ -21,7 +22,8 @@ MOST_BYTES = 8192
 def names_of(data: bytes) -> tuple[str, ...]:
     """All names of the requests in `data`, none where it is in no protocol known here.
 
-    HTTP: path, and method with path (`POST/cgi-bin/blink.cgi`). A command (keys `command`, `cmd`, `method`, or text):
+    HTTP: path, and method with path (`POST/cgi-bin/blink.cgi`), with `signed:` before it where it carries credentials,
+    so that a challenge can be told from what follows it. A command (keys `command`, `cmd`, `method`, or text):
     its name, the parts of a joined one, and name|parameter (`curtail|sid,sleep`). An encrypted WhatsMiner write: `enc`.
     A blank is `_`.
     """
@@ -30,6 +32,8 @@ def names_of(data: bytes) -> tuple[str, ...]:
     for method, target in _HTTP.findall(data):
         path = target.partition(b"?")[0]
         names += [_plain(path), _plain(method + path)]
+        if _SIGNED.search(data):
+            names.append(_plain(b"signed:" + method + path))
     commands = _COMMAND.findall(data)
     parameter = _PARAMETER.search(data)
     said = parameter[1] if parameter else b""

@@ -262,6 +262,8 @@ class FaultyConversation:
             timed.append(Timed(at, action))
         self._inner_ns = at
         timed = self._staged(timed, now) if timed else timed
+        if any(isinstance(stage, Edited) and stage.is_mute for _, stage in self._stages):
+            self.idle_timeout_ns, self._over = None, True
         if any(isinstance(action, Send) for action in actions):
             self._request, self._names, self._drawn, self._is_forgotten = b"", None, [], False
         out: list[Action] = []

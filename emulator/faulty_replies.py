@@ -18,6 +18,7 @@ from typing import Any
 from emulator import misread
 from emulator.envelope import opened, page
 from emulator.faults import Dice, Fault
+from emulator.wire import Close
 
 
 @dataclass(slots=True)
@@ -31,8 +32,8 @@ class Occasion:
     held: dict[str, bytes]
 
 
-Edit = Callable[[Occasion, bytes], bytes | None]
-"""What is sent in the place of a reply; nothing for no bytes, and None closes the connection instead."""
+Edit = Callable[[Occasion, bytes], bytes | Close | None]
+"""What comes in the place of a reply: other bytes (none for no reply), an end, or None: neither reply nor end, ever."""
 
 
 def truncate(occasion: Occasion, data: bytes) -> bytes:
@@ -163,7 +164,8 @@ def api_error(occasion: Occasion, data: bytes) -> bytes:
 
 EDITS: dict[str, Edit] = {
     "drop": lambda _occasion, _data: b"",
-    "hang_up": lambda _occasion, _data: None,
+    "no_answer": lambda _occasion, _data: None,
+    "hang_up": lambda _occasion, _data: Close(),
     "truncate": truncate,
     "garbage": garbage,
     "late_reply": late_reply,

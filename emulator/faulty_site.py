@@ -155,10 +155,13 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
             heard(clock.now(), fault, target)
 
     def act(fault: Fault, row: int, script: str) -> None:
-        rows = np.array([row], dtype=np.int64)
-        asleep = fleet.phases(clock.now(), rows)[0] == Phase.SLEEP
+        rows, now = np.array([row], dtype=np.int64), clock.now()
+        asleep = bool(fleet.phases(now, rows)[0] == Phase.SLEEP)
         if script == "reboot" or asleep == (script == "wake"):
-            fleet.run(rows, script, clock.now())
+            fleet.run(rows, script, now)
+            if script in ("sleep", "wake"):  # the settings stay, and the next boot obeys them
+                fleet.advance(now)
+                fleet.settle(rows, asleep)
             hear(fault, fleet.specs[row].id)
 
     def switch(fault: Fault, outlet: str, closed: bool) -> None:

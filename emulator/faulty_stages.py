@@ -78,6 +78,8 @@ class Edited:
     def __init__(self, fault: Fault, dice: Dice, seen: dict[str, Any]) -> None:
         self._occasion = Occasion(fault, dice, (), seen, {})
         self._edit, self._note = EDITS[fault.kind], NOTES.get(fault.kind)
+        self.is_mute = False
+        """Whether the connection has come to stand without an end."""
 
     def output(self, actions: Sequence[Timed], names: Names) -> list[Timed]:
         out: list[Timed] = []
@@ -87,11 +89,14 @@ class Edited:
             if not isinstance(item.action, Send) or not occasion.dice.hit(occasion.fault):
                 out.append(item)
                 continue
-            data = self._edit(occasion, item.action.data)
-            if data is None:
-                return [*out, Timed(item.at_ns, Close())]
-            if data:
-                out.append(Timed(item.at_ns, Send(data)))
+            instead = self._edit(occasion, item.action.data)
+            if instead is None:
+                self.is_mute = True
+                return out
+            if isinstance(instead, Close):
+                return [*out, Timed(item.at_ns, instead)]
+            if instead:
+                out.append(Timed(item.at_ns, Send(instead)))
         return out
 
     def note(self, actions: Sequence[Timed], asked: Callable[[], Names]) -> None:

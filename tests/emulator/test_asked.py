@@ -28,6 +28,10 @@ from emulator.asked import MOST_BYTES, names_of, page_of
             b'POST /mode HTTP/1.1\r\nContent-Length: 20\r\n\r\n{"command": "sleep"}',
             {"/mode", "POST/mode", "sleep"},
         ),
+        (
+            b"GET /x HTTP/1.1\r\nAuthorization: Digest y\r\n\r\n",
+            {"/x", "GET/x", "signed:GET/x"},
+        ),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {"*", "PRI*"}),
         (b"\x00\x01\x00\x00\x00\x06\x01\x03\x00\x00\x00\x02", set()),
     ],

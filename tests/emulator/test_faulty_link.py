@@ -252,6 +252,15 @@ def test_a_fault_can_be_aimed_at_ports() -> None:
     assert device.converse(8080, "peer", 0).received(b"a", 0) == [Send(b"<a>")]
 
 
+def test_a_request_without_an_answer_is_carried_out_and_nothing_follows_ever() -> None:
+    box = Box()
+    device = faulty(("no_answer", {"requests": "bye"}), box=box)
+    talk = device.converse(4028, "peer", 0)
+    assert talk.received(b"a", 0) == [Send(b"<a>")]
+    assert [talk.received(data, 1) for data in (b"bye", b"a")] == [[], ()]
+    assert (talk.idle_timeout_ns, box.talks[0].seen[-1]) == (None, (1, b"bye"))
+
+
 @pytest.mark.parametrize("kind", ["drop", "hang_up"])
 def test_a_fault_can_be_aimed_at_requests_also_in_pieces(kind: str) -> None:
     device = faulty((kind, {"requests": "stats POST/cgi*"}))
@@ -286,7 +295,8 @@ def test_a_value_is_frozen_as_it_was_before_the_fault() -> None:
 
 KINDS: list[tuple[str, dict[str, Value]]] = [
     ("hang", {}), ("half_open", {}), ("few_connections", {}), ("duplicate_address", {"other": "m"}),
-    ("acknowledge_only", {}), ("hang_up", {}), ("malformed", {"how": "cut"}), ("misread", {"how": "set"}),
+    ("acknowledge_only", {}), ("hang_up", {}), ("no_answer", {}), ("malformed", {"how": "cut"}),
+    ("misread", {"how": "set"}),
     ("other_body", {}), ("http_status", {}), ("api_error", {}), ("drop", {"requests": "hello", "ports": "40*"}),
     ("refuse", {}), ("silent", {}), ("delay", {"jitter_ns": MS}), ("reset", {}), ("truncate", {}), ("drop", {}),
     ("garbage", {}), ("slow_loris", {}), ("late_reply", {}), ("freeze", {}),

@@ -15,6 +15,7 @@ from emulator.envelope import opened
 from emulator.faults import KINDS, Dice, Fault, Value
 from emulator.faulty_replies import EDITS, NOTES, Occasion, malformations
 from emulator.seed import Seed
+from emulator.wire import Close
 
 STATS = (
     b'{"STATUS":[{"STATUS":"S","When":17,"Code":70,"Msg":"CGMiner stats","Description":"cgminer 1.0.0"}],'
@@ -34,7 +35,9 @@ def occasion(kind: str, seed: int = 1, seen: dict[str, Any] | None = None, **giv
 
 
 def turned(kind: str, data: bytes, seed: int = 1, seen: dict[str, Any] | None = None, **given: Value) -> bytes | None:
-    return EDITS[kind](occasion(kind, seed, seen, **given), data)
+    instead = EDITS[kind](occasion(kind, seed, seen, **given), data)
+    assert not isinstance(instead, Close)
+    return instead
 
 
 def damaged(how: str, data: bytes = STATS + b"\x00", seed: int = 1) -> bytes:
@@ -104,7 +107,7 @@ def test_a_damage_hits_json_and_nothing_else() -> None:
 @given(st.binary(max_size=60), st.sampled_from(sorted(EDITS)), st.integers(0, 9))
 def test_no_bytes_make_an_edit_raise(data: bytes, kind: str, seed: int) -> None:
     for reply in (data, web(data), STATS + data, len(data).to_bytes(4, "little") + data):
-        assert isinstance(turned(kind, reply, seed), bytes | None)
+        assert isinstance(EDITS[kind](occasion(kind, seed), reply), bytes | Close | None)
         if kind in NOTES:
             NOTES[kind](occasion(kind, seed), reply)
 
