@@ -6,14 +6,14 @@ import functools
 import operator
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
 
 from emulator import catalogue
-from emulator.faults import KINDS, Fault, FaultPlan, Value
+from emulator.faults import Fault, FaultPlan, Value
 from emulator.faulty_link import WIRE_KINDS, with_faults
-from emulator.faulty_replies import malformations
 from emulator.faulty_site import miner_unit
 from emulator.fleet import Fleet, MinerSpec
 from emulator.seed import Seed
@@ -21,10 +21,9 @@ from emulator.wire import MILLISECOND, SECOND, Action, Reach, Send, Speaker
 from firmware_mocks import miners
 
 CHOICES: dict[str, list[dict[str, Value]]] = {
-    "malformed": [{"how": how} for how in malformations()],
-    "misread": [{"how": how} for how in KINDS["misread"].parameters["how"].of],
-    "other_body": [{"body": body} for body in KINDS["other_body"].parameters["body"].of],
-    "http_status": [{"status": 401}, {"status": 503}],
+    "malformed": [{"how": how} for how in ("trailing_comma", "nan", "cut", "length_long")],
+    "misread": [{"how": how} for how in ("set", "remove", "freeze")],
+    "http_status": [{"status": 401}],
     "duplicate_address": [{"other": "m1", "every_ns": SECOND}],
 }
 FAULTS = [(kind, chosen) for kind in sorted(WIRE_KINDS - {"freeze"}) for chosen in CHOICES.get(kind, [{}])]
@@ -39,8 +38,8 @@ EPOCH = datetime(2026, 5, 28, tzinfo=UTC)
 Transcript = dict[str, list[tuple[int, bytes, list[Action]]]]
 
 
-def talk(firmware: miners.Firmware, model_id: str, *faults: Fault) -> Transcript:
-    """Everything two miners of a face say to the same questions on every port."""
+def two(firmware: miners.Firmware, model_id: str, *faults: Fault) -> dict[str, Any]:
+    """Two miners of a face, by name, behind their faults."""
     seed, family = Seed(5), catalogue.family(firmware.phases)
     fleet = Fleet([MinerSpec(f"m{n}", catalogue.model(model_id), family) for n in range(2)], seed)
     plan = FaultPlan(faults, seed)
@@ -50,22 +49,30 @@ def talk(firmware: miners.Firmware, model_id: str, *faults: Fault) -> Transcript
         host = miners.HostInfo(f"127.9.4.{n + 1}", f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n}", wall)
         device = firmware.boot(miner_unit(plan, fleet, n), host, seed / "miner" / n)
         devices[f"m{n}"] = with_faults(plan, f"m{n}", "miner", device, find=devices.get)
+    return devices
+
+
+def ask(devices: dict[str, Any], now: int = SECOND) -> Transcript:
+    """Everything they say to the same questions on every port, whole and in two pieces."""
     said: Transcript = {name: [] for name in devices}
-    now = SECOND
     for port in devices["m0"].ports:
-        for data in ASKED:
+        for data, cut in product(ASKED, (9999, 9)):
             now += 700 * MILLISECOND
             for name, device in devices.items():
                 if device.reach(port, now) is not Reach.ANSWERS:
                     said[name].append((port, data, []))
                     continue
                 line = device.converse(port, "127.0.0.1", now)
-                actions = list(line.received(data[:9], now))
-                actions += line.received(data[9:], now + MILLISECOND)
+                actions = [action for part in (data[:cut], data[cut:]) if part for action in line.received(part, now)]
                 if isinstance(line, Speaker) and line.wake_ns is not None:
                     actions += line.woken(max(line.wake_ns, now))
                 said[name].append((port, data, [*actions, *line.ended(now + SECOND)]))
     return said
+
+
+def talk(firmware: miners.Firmware, model_id: str, *faults: Fault) -> Transcript:
+    """What two miners with faults say."""
+    return ask(two(firmware, model_id, *faults))
 
 
 @functools.cache
@@ -105,3 +112,11 @@ def test_a_fault_on_one_miner_changes_no_other_and_is_the_same_every_time(name: 
         "delay", "drop", "duplicate_address", "garbage", "hang", "hang_up", "late_reply", "no_answer", "refuse",
         "reset", "silent", "slow_loris", "truncate",
     }, f"these hit any face; of {name} only {sorted(changed)}"  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(miners.SHIPPED))
+def test_what_was_only_acknowledged_leaves_no_trace_in_any_face(name: str) -> None:
+    firmware, model_id, _ = face(name)
+    asked, fresh = two(firmware, model_id, Fault("m0", "acknowledge_only", 0, 900 * SECOND)), two(firmware, model_id)
+    assert len(bytes_of(ask(asked), "m0")) > 100
+    assert ask(asked, 1000 * SECOND)["m0"] == ask(fresh, 1000 * SECOND)["m0"]
