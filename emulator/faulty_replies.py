@@ -127,6 +127,7 @@ def other_body(occasion: Occasion, data: bytes) -> bytes:
 def http_status(occasion: Occasion, data: bytes) -> bytes:
     """The page of a status; with 401 the challenge that the device gave last, if it gives any."""
     envelope, status = opened(data), occasion.fault.nanoseconds("status")
+    note_challenge(occasion, data)
     if envelope is None or envelope.status in (0, status):
         return data
     challenge = occasion.seen.get("challenge", b"")

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator import faulty_link, faulty_site
+from emulator import faulty_link, faulty_replies, faulty_site
 from emulator.catalogue import GRADES
 from emulator.fault_kinds import FILTERS
 from emulator.faults import KINDS, Dice, Fault, FaultError, FaultPlan, Type, read_fault
 from emulator.seed import Seed
 
 S = 1_000_000_000
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 IDS = [f"miner-{i:04d}" for i in range(1, 121)]
 
 
@@ -197,10 +198,32 @@ def test_every_kind_is_complete_and_has_somebody_who_does_it() -> None:
 
 
 def test_the_reference_page_has_every_kind_and_parameter() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "faults.md").read_text(encoding="utf-8")
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
     for kind in KINDS.values():
         section = page.partition(f"### `{kind.name}`")[2].partition("\n### ")[0].partition("\n## ")[0]
         assert kind.what in section, kind.name
         for parameter in kind.parameters.values():
             if parameter.key not in ("probability", *FILTERS):
                 assert f"`{parameter.key}`" in section, f"{kind.name}.{parameter.key}"
+
+
+def test_the_reference_page_has_every_damage() -> None:
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
+    for how, entry in faulty_replies.malformations().items():
+        assert f"| `{how}` | {entry['what']} ({entry['grade']}: {entry['source']}) |" in page, how
+
+
+def test_every_complaint_has_a_row_and_a_test_of_its_number() -> None:
+    page = (DOCS / "field-complaints.md").read_text(encoding="utf-8")
+    tests = Path(__file__).parents[1] / "firmware_mocks" / "miners"
+    names = re.findall(
+        r"^def (test_\w+)", "".join(p.read_text(encoding="utf-8") for p in tests.glob("test_f*.py")), re.M
+    )
+    rows = dict(re.findall(r"^\| (\d+) \|(.*)$", page, re.M))
+    assert list(rows) == [str(number) for number in range(1, 40)]
+    for number in rows:
+        numbered = [name for name in names if number.zfill(2) in re.match(r"test((?:_\d\d)*)", name)[1].split("_")]  # type: ignore[index]
+        assert numbered, number
+        by, how = rows[number].rstrip(" |").rsplit(" | ", 2)[-2:]
+        said = set(re.findall(r"`([a-z_]+)`", how))
+        assert "fault" not in by or said & set(KINDS) or re.search(r"as \d|the same|the two", how), number

@@ -144,7 +144,9 @@ def test_a_status_is_that_of_the_fault_and_a_401_repeats_the_challenge() -> None
     assert turned("http_status", CHALLENGE, status=401) == CHALLENGE
     seen: dict[str, Any] = {}
     assert b"WWW-Authenticate" not in (turned("http_status", web(STATS), seen=seen, status=401) or b"")
-    NOTES["http_status"](occasion("http_status", seen=seen), CHALLENGE)
+    for look in (NOTES["http_status"], EDITS["http_status"]):
+        seen.clear()
+        look(occasion("http_status", seen=seen, status=401), CHALLENGE)
     again = opened(turned("http_status", web(STATS), seen=seen, status=401) or b"")
     assert again is not None
     assert (again.status, again.field("WWW-Authenticate")) == (401, b'Digest realm="x", nonce="1"')

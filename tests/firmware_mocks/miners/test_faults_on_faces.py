@@ -29,6 +29,7 @@ CHOICES: dict[str, list[dict[str, Value]]] = {
 FAULTS = [(kind, chosen) for kind in sorted(WIRE_KINDS - {"freeze"}) for chosen in CHOICES.get(kind, [{}])]
 ASKED = [
     b'{"command":"version"}', b'{"command":"summary"}', b'{"command":"stats"}', b'{"command":"summary+devs"}',
+    b'{"command":"logon"}', b'{"command":"addpool","parameter":"stratum+tcp://x.example:1,u,p"}',
     b"stats", b'{"cmd":"get_token"}', b'\x1e\x00\x00\x00{"cmd":"get.device.info","x":1}',
     b"GET / HTTP/1.1\r\nHost: m\r\n\r\n", b"GET /api/v1/info HTTP/1.1\r\nHost: m\r\n\r\n",
     b"GET /cgi-bin/stats.cgi HTTP/1.1\r\nHost: m\r\n\r\n", b"GET /api/system/info HTTP/1.1\r\nHost: m\r\n\r\n",
