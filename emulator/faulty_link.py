@@ -136,7 +136,6 @@ class FaultyConversation:
         "_sent_ns",
         "_stages",
         "idle_timeout_ns",
-        "wake_ns",
     )
 
     def __init__(
@@ -171,8 +170,12 @@ class FaultyConversation:
         self._is_forgotten = False
         self._over = False
         self.idle_timeout_ns = inner.idle_timeout_ns
-        self.wake_ns: Instant | None = getattr(inner, "wake_ns", None)
         self._notice_idleness(now, now)
+
+    @property
+    def wake_ns(self) -> Instant | None:
+        """When the conversation next has something to say unasked; None when it has not, or is over."""
+        return None if self._over else getattr(self._inner, "wake_ns", None)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
@@ -204,10 +207,10 @@ class FaultyConversation:
     def woken(self, now: Instant) -> Sequence[Action]:
         """Pass on that the conversation may speak unasked."""
         woken: Callable[[Instant], Sequence[Action]] | None = getattr(self._inner, "woken", None)
-        if self._over or woken is None or self._is_mute(now):
-            self.wake_ns = None
+        if self._over or woken is None:
             return ()
-        return self._disturbed(woken(self._seen_at(now)), now)
+        said = woken(self._seen_at(now))
+        return () if self._is_mute(now) else self._disturbed(said, now)
 
     def finished(self, now: Instant) -> bool:
         """Whether the connection is over: closed by either side, or idle for as long as the device lets it."""
@@ -254,7 +257,6 @@ class FaultyConversation:
     def _disturbed(self, actions: Sequence[Action], now: Instant) -> Sequence[Action]:
         """Stamp the actions, send them through the stages, and turn stamps into delays again."""
         self._notice_idleness(now, now)
-        self.wake_ns = getattr(self._inner, "wake_ns", None)
         at = max(now, self._inner_ns)
         timed: list[Timed] = []
         for action in actions:
