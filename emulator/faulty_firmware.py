@@ -7,7 +7,7 @@ its hardware, if it has a `unit`, gets no command meanwhile.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,10 +18,10 @@ _SHARED = ("unit", "host")
 
 
 @contextmanager
-def taken_back(device: Device) -> Iterator[None]:
-    """Whatever happens to `device` inside leaves it as it was."""
+def taken_back(device: Device, lines: Iterable[object] = ()) -> Iterator[None]:
+    """Whatever happens to `device` inside leaves it as it was; its open conversations, `lines`, go on all the same."""
     attributes: dict[str, Any] = {name: getattr(device, name) for name in _names(device) if hasattr(device, name)}
-    memo: dict[int, Any] = {id(device): device}
+    memo: dict[int, Any] = {id(device): device, **{id(line): line for line in lines}}
     memo |= {id(attributes[name]): attributes[name] for name in _SHARED if name in attributes}
     before = {name: copy.deepcopy(attribute, memo) for name, attribute in attributes.items()}
     if "unit" in attributes:

@@ -61,6 +61,7 @@ class FaultyDevice:
         self._seen: dict[Seed, dict[str, Any]] = {fault_seed: {} for _, fault_seed in self._faults}
         self._open: list[FaultyConversation] = []
         self._limited = any(fault.kind == "few_connections" for fault in faults)
+        self._remembers = self._limited or any(fault.kind == "acknowledge_only" for fault in faults)
 
     def reach(self, port: int, now: Instant) -> Reach:
         """What the device says, unless a fault refuses the caller or keeps silent."""
@@ -77,15 +78,19 @@ class FaultyDevice:
             return _TurnedAway()
         faults = [(f, s / "connection" / self._calls, self._seen[s]) for f, s in self._faults if _meets(f, port)]
         device = self._answering(port, now)
-        talk = FaultyConversation(device.converse(port, peer, now), faults, self.seen_at, self.report, device, now)
-        if self._limited:
-            self._open.append(talk)
+        talk = FaultyConversation(device.converse(port, peer, now), faults, self, device, now)
+        if self._remembers:
+            self._open = [*self.lines(now), talk]
         return talk
 
     def seen_at(self, now: Instant) -> Instant:
         """The instant that the device takes for the present: that of the beginning of a freeze, while it lasts."""
         instants = [fault.start_ns for fault in self._frozen if fault.active(now)]
         return min(instants, default=now)
+
+    def lines(self, now: Instant) -> list[FaultyConversation]:
+        """The conversations that still stand, where a fault needs to know them."""
+        return [talk for talk in self._open if not talk.finished(now)]
 
     def report(self, now: Instant, fault: Fault) -> None:
         """Tell that a fault did something."""
@@ -105,10 +110,9 @@ class FaultyDevice:
         return self._device
 
     def _is_full(self, port: int, now: Instant) -> bool:
-        self._open = [talk for talk in self._open if not talk.finished(now)]
         for fault, seed in self._faults:
             if fault.kind == "few_connections" and _meets(fault, port) and fault.active(now):
-                full = len(self._open) >= fault.nanoseconds("at_most")
+                full = len(self.lines(now)) >= fault.nanoseconds("at_most")
                 if full and self._attempts[seed].hit(fault):
                     self.report(now, fault)
                     return True
@@ -123,7 +127,6 @@ class FaultyConversation:
         "_drawn",
         "_entry",
         "_forgets",
-        "_inner",
         "_inner_ns",
         "_is_forgotten",
         "_last_ns",
@@ -135,21 +138,23 @@ class FaultyConversation:
         "_seen_at",
         "_sent_ns",
         "_stages",
+        "_wrapper",
         "idle_timeout_ns",
+        "inner",
     )
 
     def __init__(
         self,
         inner: Conversation,
         faults: Sequence[tuple[Fault, Seed, dict[str, Any]]],
-        seen_at: Callable[[Instant], Instant],
-        report: Callable[[Instant, Fault], None],
+        wrapper: FaultyDevice,
         device: Device,
         now: Instant,
     ) -> None:
-        self._inner = inner
-        self._seen_at = seen_at
-        self._report = report
+        self.inner = inner
+        self._wrapper = wrapper
+        self._seen_at = wrapper.seen_at
+        self._report = wrapper.report
         self._device = device
         self._last_ns = now
         dice = [(fault, Dice(seed), seen) for fault, seed, seen in faults]
@@ -175,7 +180,7 @@ class FaultyConversation:
     @property
     def wake_ns(self) -> Instant | None:
         """When the conversation next has something to say unasked; None when it has not, or is over."""
-        return None if self._over else getattr(self._inner, "wake_ns", None)
+        return None if self._over else getattr(self.inner, "wake_ns", None)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
@@ -192,7 +197,7 @@ class FaultyConversation:
                 return (Close(reset=True),)
         self._request, self._names = (self._request + data)[:MOST_BYTES], None
         with self._forgetting(now):
-            actions = self._inner.received(data, self._seen_at(now))
+            actions = self.inner.received(data, self._seen_at(now))
         return self._disturbed(actions, now)
 
     def ended(self, now: Instant) -> Sequence[Action]:
@@ -201,12 +206,12 @@ class FaultyConversation:
             self._over = True
             return ()
         with self._forgetting(now):
-            actions = self._inner.ended(self._seen_at(now))
+            actions = self.inner.ended(self._seen_at(now))
         return self._disturbed(actions, now)
 
     def woken(self, now: Instant) -> Sequence[Action]:
         """Pass on that the conversation may speak unasked."""
-        woken: Callable[[Instant], Sequence[Action]] | None = getattr(self._inner, "woken", None)
+        woken: Callable[[Instant], Sequence[Action]] | None = getattr(self.inner, "woken", None)
         if self._over or woken is None:
             return ()
         said = woken(self._seen_at(now))
@@ -214,7 +219,7 @@ class FaultyConversation:
 
     def finished(self, now: Instant) -> bool:
         """Whether the connection is over: closed by either side, or idle for as long as the device lets it."""
-        idle_ns = self._inner.idle_timeout_ns if self._inner.idle_timeout_ns is not None else _FORGOTTEN_NS
+        idle_ns = self.inner.idle_timeout_ns if self.inner.idle_timeout_ns is not None else _FORGOTTEN_NS
         return (self._over and now >= self._sent_ns) or now - max(self._last_ns, self._sent_ns) > idle_ns
 
     def _is_mute(self, now: Instant) -> bool:
@@ -226,7 +231,7 @@ class FaultyConversation:
 
     def _notice_idleness(self, now: Instant, heard_ns: Instant | None) -> None:
         """When the device, which hears again from `heard_ns` on, will be heard to hang up; a mute one is not."""
-        idle_ns = self._inner.idle_timeout_ns
+        idle_ns = self.inner.idle_timeout_ns
         self.idle_timeout_ns = None
         if idle_ns is None or heard_ns is None:
             return
@@ -247,7 +252,9 @@ class FaultyConversation:
             if not self._is_forgotten and dice.hit(fault):
                 self._report(now, fault)
                 self._is_forgotten = True
-        return taken_back(self._device) if self._is_forgotten else nullcontext()
+        if not self._is_forgotten:
+            return nullcontext()
+        return taken_back(self._device, [talk.inner for talk in self._wrapper.lines(now)])
 
     def _asked(self) -> Names:
         if self._names is None:

@@ -27,7 +27,7 @@ class Unit:
 class Board:
     """A firmware in the smallest: it counts, keeps settings in a dict and in a list, and commands its unit."""
 
-    __slots__ = ("count", "itself", "late", "ports", "settings", "unit")
+    __slots__ = ("count", "itself", "late", "ports", "settings", "talks", "unit")
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
@@ -35,15 +35,17 @@ class Board:
         self.count = 0
         self.settings: dict[str, list[str]] = {"pools": ["a"]}
         self.itself = self
+        self.talks: list[Talk] = []
 
     def reach(self, port: int, now: Instant) -> Reach:
         return Reach.ANSWERS
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
-        return Talk(self)
+        self.talks.append(Talk(self))
+        return self.talks[-1]
 
 
-@dataclass
+@dataclass(eq=False)
 class Talk:
     board: Board
     idle_timeout_ns: int | None = None
@@ -92,6 +94,18 @@ def test_a_request_is_answered_and_forgotten_while_the_fault_lasts() -> None:
         [Send(b"ok 1 3000")], [Send(b"ok 2 3000")], [Send(b"ok 2 3000")], [Send(b"ok 2 3000")],
     ]  # fmt: skip
     assert (board.count, board.unit.ran, told) == (2, ["sleep", "sleep"], [5, 8])
+
+
+def test_a_device_that_knows_its_connections_goes_on_knowing_them() -> None:
+    board = Board(Unit())
+    device = faulty(board)
+    first = device.converse(80, "peer", 5)
+    known = list(board.talks)
+    first.received(POST, 6)
+    assert board.talks == known
+    device.converse(80, "peer", 6).received(POST, 7)
+    assert board.talks[:1] == known
+    assert [talk.heard for talk in board.talks] == [b"", b""]
 
 
 def test_only_the_requests_that_are_named_are_forgotten_also_in_pieces() -> None:

@@ -31,7 +31,8 @@ ASKED = [
     b'{"command":"version"}', b'{"command":"summary"}', b'{"command":"stats"}', b'{"command":"summary+devs"}',
     b'{"command":"logon"}', b'{"command":"addpool","parameter":"stratum+tcp://x.example:1,u,p"}',
     b"stats", b'{"cmd":"get_token"}', b'\x1e\x00\x00\x00{"cmd":"get.device.info","x":1}',
-    b"GET / HTTP/1.1\r\nHost: m\r\n\r\n", b"GET /api/v1/info HTTP/1.1\r\nHost: m\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: m\r\n\r\n", b"GET /summary HTTP/1.1\r\nHost: m\r\n\r\n",
+    b"GET /api/v1/info HTTP/1.1\r\nHost: m\r\n\r\n",
     b"GET /cgi-bin/stats.cgi HTTP/1.1\r\nHost: m\r\n\r\n", b"GET /api/system/info HTTP/1.1\r\nHost: m\r\n\r\n",
     b"POST /graphql HTTP/1.1\r\nHost: m\r\nContent-Length: 2\r\n\r\n{}", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ]  # fmt: skip
