@@ -17,6 +17,7 @@ from emulator.faults import Fault
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ATOM = re.compile(r"[^\s,\]}{\[:\"\x00]+")
+_LITERAL = re.compile(r"(?i)null|true|false|-?nan|-?inf|-?\d+(\.\d+)?(e[+-]?\d+)?|\".*\"|\[.*\]|\{.*\}")
 _COMMA = re.compile(r"\s*,\s*")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.(\d+))?(?:[eE][+-]?\d+)?(?!\w)")
@@ -155,7 +156,8 @@ def _scaled(found: re.Match[str], factor: float) -> str:
 
 def _put(raw: str, fault: Fault) -> str:
     text = str(fault.text("value"))
-    return json.dumps(text) if raw.startswith('"') and text != "null" else text
+    stays_text = raw.startswith('"') and text != "null"
+    return json.dumps(text) if stays_text or not _LITERAL.fullmatch(text) else text
 
 
 def _shorten(raw: str, fault: Fault) -> str:

@@ -86,6 +86,8 @@ def test_values_are_put_removed_and_shortened() -> None:
     assert edit(STATS, "put", "GHS_5s", value='"nan"') == STATS.replace("104377.12", '"nan"')
     assert edit(STATS, "put", "Type", value="null") == STATS.replace('"Antminer S19j Pro"', "null")
     assert edit(STATS, "put", "chain_rate1", value="") == STATS.replace('"34790.11"', '""')
+    assert edit(STATS, "put", "GHS_5s", value="nan") == STATS.replace("104377.12", "nan")
+    assert edit(STATS, "put", "GHS_5s", value="104 TH") == STATS.replace("104377.12", '"104 TH"')
     assert edit(STATS, "remove", "GHS_5s") == STATS.replace('"GHS 5s":104377.12,', "")
     assert edit(STATS, "remove", "id") == STATS.replace(',"id":1', "")
     assert json.loads(edit(STATS, "remove", "fan* chain*"))["STATS"][1] == {
