@@ -170,7 +170,7 @@ class Rig:
 
     def _attach(self, name: str, kind: str, address: str, device: Device) -> None:
         self.devices[name] = device
-        broken = with_faults(self.faults, name, kind, device, self._struck)
+        broken = with_faults(self.faults, name, kind, device, self._struck, self.devices.get)
         self.network.attach(address, Tap(broken, name, kind, self.traffic))
 
     def _struck(self, at: Instant, fault: Fault, target: str) -> None:

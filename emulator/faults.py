@@ -1,139 +1,27 @@
 """Faults as data: what goes wrong where, from when to when, and with which parameters.
 
-Owns the kinds (`fault_kinds.toml`), the matching of ids, the seeds and the reading of fault tables; what a kind does is
-in `emulator/faulty_link.py` (connections) and `emulator/faulty_site.py` (miners, outlets, feeders, meters, signals).
+Owns the matching of ids, the seeds and the reading of fault tables. The kinds are `emulator/fault_kinds.py`'s; what one
+does is in `emulator/faulty_link.py` (connections, replies) and `emulator/faulty_site.py` (miners, outlets, feeders).
 """
 
 from __future__ import annotations
 
 import difflib
-import math
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from emulator.fault_kinds import KINDS, FaultError, Kind, Parameter, Type, Value, kind_named, near
 from emulator.seed import Seed
-from emulator.units import UnitError, duration_ns, parse
+from emulator.units import UnitError, duration_ns
 from emulator.wire import Instant
 
-Value: TypeAlias = float | int | str
-"""A parameter: plain number in the unit its name ends in, or text."""
-
-
-class FaultError(ValueError):
-    """A fault that cannot be; the message names the key, the value and the remedy."""
-
-
-class Type(Enum):
-    """What a parameter may be."""
-
-    DURATION = "duration"
-    SHARE = "share"
-    COUNT = "count"
-    NUMBER = "number"
-    GLOBS = "globs"
-    CHOICE = "choice"
-
-
-_EXPECTED = {
-    Type.DURATION: "a duration, not negative, in whole nanoseconds",
-    Type.SHARE: "a share from 0 to 1",
-    Type.COUNT: "a whole number from 1",
-    Type.NUMBER: "a finite number",
-    Type.GLOBS: "names or globs with blanks between",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One setting of a kind. `key` is how it is written (with a unit), `name` how code sees it (a plain number)."""
-
-    key: str
-    type: Type
-    default: Value
-    what: str
-    of: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The key, with the unit where code sees one."""
-        return f"{self.key}_ns" if self.type is Type.DURATION else self.key
-
-    @property
-    def expected(self) -> str:
-        """What a value must be, in words."""
-        return _EXPECTED.get(self.type, f"one of {', '.join(self.of)}")
-
-    def read(self, text: object) -> Value:
-        """The value as people write it. Raises UnitError where it has a unit that does not fit."""
-        if self.type is Type.DURATION:
-            return duration_ns(text)
-        if self.type is Type.SHARE:
-            return parse(text, "fraction")
-        if self.type is Type.GLOBS and isinstance(text, list) and all(isinstance(name, str) for name in text):
-            return " ".join(text)
-        if not isinstance(text, int | float | str):
-            raise UnitError(f"{text!r} is not {self.expected}")
-        return text
-
-    def refusal(self, value: object) -> str | None:
-        """Why `value` cannot be; None when it can."""
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-        whole = isinstance(number, int)
-        good = {
-            Type.DURATION: whole and number >= 0,
-            Type.SHARE: 0.0 <= number <= 1.0,
-            Type.COUNT: whole and number >= 1,
-            Type.NUMBER: math.isfinite(number),
-            Type.GLOBS: isinstance(value, str) and value.split() != [],
-            Type.CHOICE: value in self.of,
-        }[self.type]
-        return None if good else f"{value!r} is not {self.expected}"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One way to fail. `boundary` says where it bites, `targets` which sorts of things can have it."""
-
-    name: str
-    boundary: str
-    targets: tuple[str, ...]
-    parameters: Mapping[str, Parameter]
-    """By the names that code sees."""
-    what: str
-    grade: str
-    source: str
-
-
-_PROBABILITY = Parameter("probability", Type.SHARE, 1.0, "chance of each occasion to be hit; 0 is no fault")
-
-
-def _kinds() -> Mapping[str, Kind]:
-    """The table, from its file."""
-    text = (files(__package__) / "fault_kinds.toml").read_text(encoding="utf-8")
-    kinds = {}
-    for name, raw in tomllib.loads(text).items():
-        parameters = [_parameter(key, entry) for key, entry in raw.get("parameters", {}).items()]
-        kinds[name] = Kind(
-            name, raw["boundary"], tuple(raw["targets"]),
-            MappingProxyType({p.name: p for p in (*parameters, _PROBABILITY)}),
-            raw["what"], raw["grade"], raw["source"],
-        )  # fmt: skip
-    return MappingProxyType(kinds)
-
-
-def _parameter(key: str, raw: Mapping[str, Any]) -> Parameter:
-    bare = Parameter(key, Type(raw["is"]), 0, raw["what"], tuple(raw.get("of", ())))
-    return replace(bare, default=bare.read(raw["default"]))
-
-
-KINDS: Mapping[str, Kind] = _kinds()
-"""Every kind by name."""
+__all__ = [
+    "KINDS", "Dice", "Fault", "FaultError", "FaultHook", "FaultPlan", "Kind", "Parameter", "Type", "Value",
+    "read_fault", "seeds_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +40,11 @@ class Fault:
     parameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kind = _kind(self.kind)
+        kind = kind_named(self.kind)
         for name, value in self.parameters.items():
             parameter = kind.parameters.get(name)
             if parameter is None:
-                raise FaultError(f"{self.kind}: unknown parameter {name!r}; {_near(name, kind.parameters)}")
+                raise FaultError(f"{self.kind}: unknown parameter {name!r}; {near(name, kind.parameters)}")
             refusal = parameter.refusal(value)
             if refusal is not None:
                 raise FaultError(f"{self.kind}: {parameter.key}: {refusal}")
@@ -192,6 +80,17 @@ class Fault:
     def text(self, name: str) -> Value:
         """A parameter, or its default. Raises KeyError for a name that the kind does not have."""
         return self.parameters.get(name, KINDS[self.kind].parameters[name].default)
+
+    def globs(self, name: str) -> tuple[str, ...]:
+        """A list of globs, or its default."""
+        return tuple(str(self.text(name)).split())
+
+    def lets_by(self, filter_name: str, names: Iterable[str]) -> bool:
+        """Whether a filter ("ports", "requests") keeps the fault off something known by these names."""
+        if filter_name not in KINDS[self.kind].parameters:
+            return False
+        globs = self.globs(filter_name)
+        return "*" not in globs and not any(fnmatchcase(name, glob) for name in names for glob in globs)
 
     def record(self) -> dict[str, object]:
         """The fault as plain JSON values, for the run's record."""
@@ -246,6 +145,9 @@ class FaultPlan:
                     f"faults[{index}].where: {fault.where!r} matches {hit[0]!r}, a {sorts[hit[0]]}; "
                     f"{fault.kind!r} needs a {' or '.join(fits)}"
                 )
+            if "other" in KINDS[fault.kind].parameters and fault.text("other") not in ids:
+                other = str(fault.text("other"))
+                raise FaultError(f"faults[{index}].other: {other!r} is nothing of the rig; {near(other, ids[:1000])}")
 
     def record(self) -> list[dict[str, object]]:
         """All faults as plain JSON values."""
@@ -302,7 +204,7 @@ def read_fault(raw: Mapping[str, object], place: str) -> Fault:
         if not isinstance(given, str) or not given:
             raise FaultError(f"{place}.{key}: {given!r} is not text; every fault names where it strikes and its kind")
     try:
-        kind = _kind(str(kind_name))
+        kind = kind_named(str(kind_name))
         start = _instant("start", rest.pop("start", "0 s"))
         stop = _instant("stop", rest.pop("stop")) if "stop" in rest else None
         return Fault(str(where), kind.name, start, stop, _read_parameters(kind, rest))
@@ -322,7 +224,7 @@ def _read_parameters(kind: Kind, raw: Mapping[str, object]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for key, text in raw.items():
         if key not in by_key:
-            raise FaultError(f"{kind.name}: unknown key {key!r}; {_near(key, [*by_key, 'start', 'stop'])}")
+            raise FaultError(f"{kind.name}: unknown key {key!r}; {near(key, [*by_key, 'start', 'stop'])}")
         try:
             found[by_key[key].name] = by_key[key].read(text)
         except UnitError as error:
@@ -330,25 +232,12 @@ def _read_parameters(kind: Kind, raw: Mapping[str, object]) -> dict[str, Value]:
     return found
 
 
-def _kind(name: str) -> Kind:
-    kind = KINDS.get(name)
-    if kind is None:
-        raise FaultError(f"unknown fault kind {name!r}; {_near(name, KINDS)}")
-    return kind
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(names) or 'none'}"
-
-
 def _near_glob(where: str, ids: Sequence[str]) -> str:
     """A glob with the same wild cards that does match something, else the nearest id."""
     stem = where.partition("*")[0]
     stems = sorted({target[: len(stem)] for target in ids} | {target[: len(stem) + 1] for target in ids})
-    for near in difflib.get_close_matches(stem, stems, n=3, cutoff=0.6):
-        proposed = near + where[len(stem) :]
+    for close in difflib.get_close_matches(stem, stems, n=3, cutoff=0.6):
+        proposed = close + where[len(stem) :]
         if any(fnmatchcase(target, proposed) for target in ids):
             return f"did you mean {proposed!r}?"
-    return _near(where, ids[:1000])
+    return near(where, ids[:1000])

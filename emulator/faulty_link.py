@@ -1,41 +1,37 @@
-"""Faults between a device and its callers: a wrapped device, whose replies come late, cut, in slices, or never.
+"""Faults between a device and its callers: a wrapped device, whose replies come late, cut, wrong, in slices, or never.
 
-Owns what link faults do to connections and bytes, each a small stage in a pipe; time stamps travel with the actions, so
-delays compose. Which fault hits when is `emulator/faults.py`.
+Owns what link faults do to connections; what is said on them goes through a pipe of stages
+(`emulator/faulty_stages.py`), one for each fault, so delays compose. Which fault hits when is `emulator/faults.py`'s.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, TypeAlias
 
+from emulator.asked import MOST_BYTES, names_of
 from emulator.faults import Dice, Fault, FaultHook, FaultPlan, seeds_of
+from emulator.faulty_firmware import taken_back
+from emulator.faulty_replies import EDITS
+from emulator.faulty_stages import STAGES, Edited, Names, Timed, stage_of
 from emulator.seed import Seed
-from emulator.wire import Action, Close, Conversation, Device, Instant, Reach, Send
+from emulator.wire import SECOND, Action, Close, Conversation, Device, Instant, Reach, Send
+
+Find: TypeAlias = Callable[[str], Device | None]
+"""Another device of the rig by its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """An action and the instant at which it is carried out."""
+def with_faults(
+    plan: FaultPlan, target: str, sort: str, device: Device, heard: FaultHook | None = None, find: Find | None = None
+) -> Device:
+    """`device` with the plan's faults for `target`; the device itself where there are none.
 
-    at_ns: Instant
-    action: Action
-
-
-class Stage(Protocol):
-    """What one fault does to a connection's output."""
-
-    def output(self, actions: Sequence[Timed]) -> list[Timed]:
-        """The actions as they leave; called only while the fault is active."""
-        ...
-
-
-def with_faults(plan: FaultPlan, target: str, sort: str, device: Device, heard: FaultHook | None = None) -> Device:
-    """`device` with the plan's faults for `target`; the device itself where there are none."""
-    faults = [fault for fault in plan.of(target, sort) if fault.kind in _ENTRY or fault.kind in {"freeze", *STAGES}]
-    return FaultyDevice(device, faults, plan.seed_of(target), target, heard) if faults else device
+    `find` gives other devices by id, for `duplicate_address`.
+    """
+    faults = [fault for fault in plan.of(target, sort) if fault.kind in WIRE_KINDS]
+    return FaultyDevice(device, faults, plan.seed_of(target), target, heard, find) if faults else device
 
 
 class FaultyDevice:
@@ -45,115 +41,240 @@ class FaultyDevice:
     """
 
     def __init__(
-        self, device: Device, faults: Sequence[Fault], seed: Seed, target: str = "", heard: FaultHook | None = None
+        self,
+        device: Device,
+        faults: Sequence[Fault],
+        seed: Seed,
+        target: str = "",
+        heard: FaultHook | None = None,
+        find: Find | None = None,
     ) -> None:
         self.ports = device.ports
         self._device = device
         self._faults = list(zip(faults, seeds_of(faults, seed), strict=True))
         self._target = target
         self._heard = heard
+        self._find = find
         self._calls = 0
         self._attempts = {fault_seed: Dice(fault_seed / "attempt") for _, fault_seed in self._faults}
         self._frozen = [f for f, s in self._faults if f.kind == "freeze" and Dice(s).hit(f)]
+        self._seen: dict[Seed, dict[str, Any]] = {fault_seed: {} for _, fault_seed in self._faults}
+        self._open: list[FaultyConversation] = []
+        self._limited = any(fault.kind == "few_connections" for fault in faults)
+        self._remembers = self._limited or any(fault.kind == "acknowledge_only" for fault in faults)
 
     def reach(self, port: int, now: Instant) -> Reach:
         """What the device says, unless a fault refuses the caller or keeps silent."""
         for fault, seed in self._faults:
-            if fault.kind in _ENTRY and fault.active(now) and self._attempts[seed].hit(fault):
+            if fault.kind in _REACH and _meets(fault, port) and fault.active(now) and self._attempts[seed].hit(fault):
                 self.report(now, fault)
-                return _ENTRY[fault.kind]
-        return self._device.reach(port, now)
+                return _REACH[fault.kind]
+        return self._answering(port, now).reach(port, now)
 
-    def converse(self, port: int, peer: str, now: Instant) -> FaultyConversation:
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a conversation that these faults disturb."""
         self._calls += 1
-        faults = [(fault, seed / "connection" / self._calls) for fault, seed in self._faults]
-        return FaultyConversation(self._device.converse(port, peer, now), faults, self.seen_at, self.report)
+        if self._limited and self._is_full(port, now):
+            return _TurnedAway()
+        faults = [(f, s / "connection" / self._calls, self._seen[s]) for f, s in self._faults if _meets(f, port)]
+        device = self._answering(port, now)
+        talk = FaultyConversation(device.converse(port, peer, now), faults, self, device, now)
+        if self._remembers:
+            self._open = [*self.lines(now), talk]
+        return talk
 
     def seen_at(self, now: Instant) -> Instant:
         """The instant that the device takes for the present: that of the beginning of a freeze, while it lasts."""
         instants = [fault.start_ns for fault in self._frozen if fault.active(now)]
         return min(instants, default=now)
 
+    def lines(self, now: Instant) -> list[FaultyConversation]:
+        """The conversations that still stand, where a fault needs to know them."""
+        return [talk for talk in self._open if not talk.finished(now)]
+
     def report(self, now: Instant, fault: Fault) -> None:
         """Tell that a fault did something."""
         if self._heard is not None:
             self._heard(now, fault, self._target)
+
+    def _answering(self, port: int, now: Instant) -> Device:
+        """Who has the address at `now`: a pure function of the instant, as an ARP entry holds for a while."""
+        for fault, seed in self._faults:
+            if fault.kind != "duplicate_address" or not _meets(fault, port) or not fault.active(now):
+                continue
+            span = now // max(1, fault.nanoseconds("every_ns"))
+            other = self._find(str(fault.text("other"))) if self._find is not None else None
+            if other is not None and Dice(seed / "span" / span).hit(fault):
+                self.report(now, fault)
+                return other
+        return self._device
+
+    def _is_full(self, port: int, now: Instant) -> bool:
+        for fault, seed in self._faults:
+            if fault.kind == "few_connections" and _meets(fault, port) and fault.active(now):
+                full = len(self.lines(now)) >= fault.nanoseconds("at_most")
+                if full and self._attempts[seed].hit(fault):
+                    self.report(now, fault)
+                    return True
+        return False
 
 
 class FaultyConversation:
     """One connection with faults on it. Conversations that speak unasked (`wake_ns`, `woken`) still do."""
 
     __slots__ = (
+        "_device",
+        "_drawn",
         "_entry",
-        "_inner",
+        "_forgets",
         "_inner_ns",
+        "_is_forgotten",
+        "_last_ns",
+        "_mute",
+        "_names",
         "_over",
         "_report",
+        "_request",
         "_seen_at",
         "_sent_ns",
         "_stages",
+        "_wrapper",
         "idle_timeout_ns",
-        "wake_ns",
+        "inner",
     )
 
     def __init__(
         self,
         inner: Conversation,
-        faults: Sequence[tuple[Fault, Seed]],
-        seen_at: Callable[[Instant], Instant],
-        report: Callable[[Instant, Fault], None],
+        faults: Sequence[tuple[Fault, Seed, dict[str, Any]]],
+        wrapper: FaultyDevice,
+        device: Device,
+        now: Instant,
     ) -> None:
-        self._inner = inner
-        self._seen_at = seen_at
-        self._report = report
-        self._entry = [(fault, Dice(seed)) for fault, seed in faults if fault.kind in _ENTRY]
-        self._stages = [(f, STAGES[f.kind](f, Dice(seed))) for f, seed in faults if f.kind in STAGES]
+        self.inner = inner
+        self._wrapper = wrapper
+        self._seen_at = wrapper.seen_at
+        self._report = wrapper.report
+        self._device = device
+        self._last_ns = now
+        dice = [(fault, Dice(seed), seen) for fault, seed, seen in faults]
+        self._entry = [(fault, die) for fault, die, _ in dice if fault.kind in _ENTRY]
+        hit = [f for f, die, _ in dice if f.kind in _MUTE and (f.kind == "hang" or f.start_ns > now) and die.hit(f)]
+        self._mute = [(f, f.start_ns, f.stop_ns if f.kind == "hang" else None) for f in hit]
+        self._forgets = [(fault, die) for fault, die, _ in dice if fault.kind == "acknowledge_only"]
+        self._stages = [(f, stage_of(f, die, seen)) for f, die, seen in dice if f.kind in STAGES or f.kind in EDITS]
         self._inner_ns: Instant = 0
         """When the last action would have been carried out without faults."""
         self._sent_ns: Instant = 0
         """When the last action is carried out."""
+        self._request = b""
+        """What was said since the last reply, as far as names are read from it."""
+        self._names: Names | None = None
+        self._drawn: list[Dice] = []
+        """The dice that have said whether the firmware will forget this request."""
+        self._is_forgotten = False
         self._over = False
         self.idle_timeout_ns = inner.idle_timeout_ns
-        self.wake_ns: Instant | None = getattr(inner, "wake_ns", None)
+        self._notice_idleness(now, now)
+
+    @property
+    def wake_ns(self) -> Instant | None:
+        """When the conversation next has something to say unasked; None when it has not, or is over."""
+        return None if self._over else getattr(self.inner, "wake_ns", None)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
-        if self._over:
+        self._last_ns = now
+        if self._over or self._is_mute(now):
             return ()
         for fault, dice in self._entry:
             if fault.active(now) and dice.hit(fault):
                 self._report(now, fault)
-                if fault.kind == "silent":
+                if fault.kind != "refuse":
+                    self._notice_idleness(now, fault.stop_ns)
                     return ()
                 self._over = True
                 return (Close(reset=True),)
-        return self._disturbed(self._inner.received(data, self._seen_at(now)), now)
+        self._request, self._names = (self._request + data)[:MOST_BYTES], None
+        with self._forgetting(now):
+            actions = self.inner.received(data, self._seen_at(now))
+        return self._disturbed(actions, now)
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """Pass the end on; what the device still says is disturbed like everything else."""
-        return () if self._over else self._disturbed(self._inner.ended(self._seen_at(now)), now)
+        if self._over or self._is_mute(now):
+            self._over = True
+            return ()
+        with self._forgetting(now):
+            actions = self.inner.ended(self._seen_at(now))
+        return self._disturbed(actions, now)
 
     def woken(self, now: Instant) -> Sequence[Action]:
         """Pass on that the conversation may speak unasked."""
-        woken: Callable[[Instant], Sequence[Action]] | None = getattr(self._inner, "woken", None)
-        return () if self._over or woken is None else self._disturbed(woken(self._seen_at(now)), now)
+        woken: Callable[[Instant], Sequence[Action]] | None = getattr(self.inner, "woken", None)
+        if self._over or woken is None:
+            return ()
+        said = woken(self._seen_at(now))
+        return () if self._is_mute(now) else self._disturbed(said, now)
+
+    def finished(self, now: Instant) -> bool:
+        """Whether the connection is over: closed by either side, or idle for as long as the device lets it."""
+        idle_ns = self.inner.idle_timeout_ns if self.inner.idle_timeout_ns is not None else _FORGOTTEN_NS
+        return (self._over and now >= self._sent_ns) or now - max(self._last_ns, self._sent_ns) > idle_ns
+
+    def _is_mute(self, now: Instant) -> bool:
+        for fault, start_ns, stop_ns in self._mute:
+            if start_ns <= now and (stop_ns is None or now < stop_ns):
+                self._report(now, fault)
+                return True
+        return False
+
+    def _notice_idleness(self, now: Instant, heard_ns: Instant | None) -> None:
+        """When the device, which hears again from `heard_ns` on, will be heard to hang up; a mute one is not."""
+        idle_ns = self.inner.idle_timeout_ns
+        self.idle_timeout_ns = None
+        if idle_ns is None or heard_ns is None:
+            return
+        ends_ns = heard_ns + idle_ns
+        for _, start_ns, stop_ns in self._mute:
+            if start_ns <= ends_ns and stop_ns is None:
+                return
+            if stop_ns is not None and start_ns <= ends_ns < stop_ns:
+                ends_ns = stop_ns + idle_ns
+        self.idle_timeout_ns = ends_ns - now
+
+    def _forgetting(self, now: Instant) -> AbstractContextManager[None]:
+        """One draw for each request, however many pieces it comes in."""
+        for fault, dice in self._forgets:
+            if dice in self._drawn or not fault.active(now) or fault.lets_by("requests", self._asked()):
+                continue
+            self._drawn.append(dice)
+            if not self._is_forgotten and dice.hit(fault):
+                self._report(now, fault)
+                self._is_forgotten = True
+        if not self._is_forgotten:
+            return nullcontext()
+        return taken_back(self._device, [talk.inner for talk in self._wrapper.lines(now)])
+
+    def _asked(self) -> Names:
+        if self._names is None:
+            self._names = names_of(self._request)
+        return self._names
 
     def _disturbed(self, actions: Sequence[Action], now: Instant) -> Sequence[Action]:
         """Stamp the actions, send them through the stages, and turn stamps into delays again."""
-        self.idle_timeout_ns = self._inner.idle_timeout_ns
-        self.wake_ns = getattr(self._inner, "wake_ns", None)
+        self._notice_idleness(now, now)
         at = max(now, self._inner_ns)
         timed: list[Timed] = []
         for action in actions:
             at += action.delay_ns
             timed.append(Timed(at, action))
         self._inner_ns = at
-        for fault, stage in self._stages:
-            if timed and fault.active(now):
-                before, timed = timed, stage.output(timed)
-                if timed != before:
-                    self._report(now, fault)
+        timed = self._staged(timed, now) if timed else timed
+        if any(isinstance(stage, Edited) and stage.is_mute for _, stage in self._stages):
+            self.idle_timeout_ns, self._over = None, True
+        if any(isinstance(action, Send) for action in actions):
+            self._request, self._names, self._drawn, self._is_forgotten = b"", None, [], False
         out: list[Action] = []
         sent = max(now, self._sent_ns)
         for item in timed:
@@ -167,125 +288,49 @@ class FaultyConversation:
             self._sent_ns = sent
         return out
 
+    def _staged(self, timed: list[Timed], now: Instant) -> list[Timed]:
+        for fault, stage in self._stages:
+            if timed and fault.active(now) and not self._passes(fault):
+                before, timed = timed, stage.output(timed, self._asked() if self._request else ())
+                if timed != before:
+                    self._report(now, fault)
+            elif isinstance(stage, Edited):
+                stage.note(timed, self._asked)
+        return timed
 
-# ---- the stages ------------------------------------------------------------------------------------------------------
-
-
-class _Delay:
-    """Everything leaves later; the connection keeps its order, so a reply waits for the one before it."""
-
-    def __init__(self, fault: Fault, dice: Dice) -> None:
-        self._fault, self._dice = fault, dice
-        self._delay_ns, self._jitter_ns = fault.nanoseconds("delay_ns"), fault.nanoseconds("jitter_ns")
-
-    def output(self, actions: Sequence[Timed]) -> list[Timed]:
-        late = []
-        for item in actions:
-            by = 0
-            if self._dice.hit(self._fault):
-                by = self._delay_ns + int(self._jitter_ns * self._dice.share())
-            late.append(Timed(item.at_ns + by, item.action))
-        return late
+    def _passes(self, fault: Fault) -> bool:
+        return fault.text("requests") != "*" and fault.lets_by("requests", self._asked())
 
 
-class _Reset:
-    """The connection breaks after so many bytes; one draw decides for the whole connection."""
+class _TurnedAway:
+    """A connection more than the device serves: taken by the kernel, reset when it speaks."""
 
-    def __init__(self, fault: Fault, dice: Dice) -> None:
-        self._room: int | None = fault.nanoseconds("after_bytes") if dice.hit(fault) else None
+    idle_timeout_ns: int | None = None
 
-    def output(self, actions: Sequence[Timed]) -> list[Timed]:
-        if self._room is None:
-            return list(actions)
-        out: list[Timed] = []
-        for item in actions:
-            if not isinstance(item.action, Send):
-                out.append(item)
-            elif len(item.action.data) < self._room:
-                self._room -= len(item.action.data)
-                out.append(item)
-            else:
-                cut = Send(item.action.data[: self._room])
-                return [*out, Timed(item.at_ns, cut), Timed(item.at_ns, Close(reset=True))]
-        return out
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        return (Close(reset=True),)
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return (Close(reset=True),)
 
 
-class _EachReply(ABC):
-    """A stage that turns the data of each reply that is hit into other data; no data takes the reply away."""
-
-    def __init__(self, fault: Fault, dice: Dice) -> None:
-        self.fault, self.dice = fault, dice
-
-    def output(self, actions: Sequence[Timed]) -> list[Timed]:
-        out: list[Timed] = []
-        for item in actions:
-            if not isinstance(item.action, Send) or not self.dice.hit(self.fault):
-                out.append(item)
-                continue
-            data = self.turned(item.action.data)
-            if data:
-                out.append(Timed(item.at_ns, Send(data)))
-        return out
-
-    @abstractmethod
-    def turned(self, data: bytes) -> bytes:
-        """What is sent instead of `data`."""
-
-
-class _Drop(_EachReply):
-    def turned(self, _data: bytes) -> bytes:
-        return b""
-
-
-class _Truncate(_EachReply):
-    def turned(self, data: bytes) -> bytes:
-        return data[: int(len(data) * self.fault.number("keep"))]
-
-
-class _Garbage(_EachReply):
-    def turned(self, data: bytes) -> bytes:
-        return self.dice.data(len(data))
-
-
-class _LateReply(_EachReply):
-    def __init__(self, fault: Fault, dice: Dice) -> None:
-        super().__init__(fault, dice)
-        self._held = b""
-
-    def turned(self, data: bytes) -> bytes:
-        held, self._held = self._held, data
-        return held
-
-
-class _SlowLoris:
-    """Replies in slices, one every interval."""
-
-    def __init__(self, fault: Fault, dice: Dice) -> None:
-        self._fault, self._dice = fault, dice
-        self._size, self._interval_ns = fault.nanoseconds("slice_bytes"), fault.nanoseconds("interval_ns")
-
-    def output(self, actions: Sequence[Timed]) -> list[Timed]:
-        out: list[Timed] = []
-        for item in actions:
-            if not isinstance(item.action, Send) or not self._dice.hit(self._fault):
-                out.append(item)
-                continue
-            data = item.action.data
-            slices = [data[i : i + self._size] for i in range(0, len(data), self._size)]
-            out += [Timed(item.at_ns + n * self._interval_ns, Send(part)) for n, part in enumerate(slices)]
-        return out
-
-
-_ENTRY = {"refuse": Reach.REFUSES, "silent": Reach.SILENT}
+_REACH = {"refuse": Reach.REFUSES, "silent": Reach.SILENT}
 """Kinds that meet the caller at the door."""
 
-STAGES: dict[str, Callable[[Fault, Dice], Stage]] = {
-    "delay": _Delay,
-    "reset": _Reset,
-    "truncate": _Truncate,
-    "drop": _Drop,
-    "garbage": _Garbage,
-    "slow_loris": _SlowLoris,
-    "late_reply": _LateReply,
-}
-"""Kinds that work on the output of a connection; a new one is a class with `output` and a line here."""
+_ENTRY = frozenset(_REACH)
+"""Kinds that meet a request before the device does."""
+
+_MUTE = ("hang", "half_open")
+"""Kinds under which a connection stands and says nothing."""
+
+WIRE_KINDS = frozenset(
+    {*_ENTRY, *_MUTE, *STAGES, *EDITS, "freeze", "few_connections", "duplicate_address", "acknowledge_only"}
+)
+"""Every kind that this module carries out."""
+
+_FORGOTTEN_NS = 60 * SECOND
+"""After this long without a word a connection without an idle time-out no longer counts. estimate"""
+
+
+def _meets(fault: Fault, port: int) -> bool:
+    return not fault.lets_by("ports", (str(port),))

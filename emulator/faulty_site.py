@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emulator.catalogue import Phase
 from emulator.faults import KINDS, Dice, Fault, FaultHook, FaultPlan
 from emulator.fleet import Fleet, MinerUnit, Rows
 from emulator.seed import Seed
@@ -24,34 +25,50 @@ if TYPE_CHECKING:
 Aimed = Sequence[tuple[Fault, Seed]]
 
 
+_MINER_KINDS = ("ignore_commands", "slow_commands", "clamped_limit")
+"""Kinds between a firmware and its hardware."""
+
 # ---- miners ---------------------------------------------------------------------------------------------------------
 
 
 class FaultyMiner(MinerUnit):
-    """A unit whose firmware acknowledges commands that do not reach the hardware (`ignore_commands`)."""
+    """A unit whose hardware follows its firmware not at all, late, or only in part."""
 
     __slots__ = ("_faults", "_heard")
 
     def __init__(self, fleet: Fleet, index: int, aimed: Aimed, heard: FaultHook | None = None) -> None:
         super().__init__(fleet, index)
-        self._faults = _of_kind("ignore_commands", aimed)
+        self._faults = _of_kinds(_MINER_KINDS, aimed)
         self._heard = heard
 
     def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
-        """Start a phase script, unless a fault is in the way."""
+        """Start a phase script as far as faults let it."""
+        at = now
         for fault, dice in self._faults:
-            named = any(fnmatchcase(script, glob) for glob in str(fault.text("scripts")).split())
-            if named and fault.active(now) and dice.hit(fault):
-                if self._heard is not None:
-                    self._heard(now, fault, self.id)
+            if not fault.active(now) or not _concerns(fault, script, setpoint) or not dice.hit(fault):
+                continue
+            if self._heard is not None:
+                self._heard(now, fault, self.id)
+            if fault.kind == "ignore_commands":
                 return
-        super().run(script, now, setpoint=setpoint)
+            if fault.kind == "slow_commands":
+                at += fault.nanoseconds("delay_ns")
+            else:
+                setpoint = fault.number("floor")
+        super().run(script, at, setpoint=setpoint)
 
 
 def miner_unit(plan: FaultPlan, fleet: Fleet, index: int, heard: FaultHook | None = None) -> MinerUnit:
     """The unit in one row of the fleet, with the plan's faults where it has any."""
     aimed = plan.aimed(fleet.specs[index].id, "miner")
-    return FaultyMiner(fleet, index, aimed, heard) if _of_kind("ignore_commands", aimed) else MinerUnit(fleet, index)
+    return FaultyMiner(fleet, index, aimed, heard) if _of_kinds(_MINER_KINDS, aimed) else MinerUnit(fleet, index)
+
+
+def _concerns(fault: Fault, script: str, setpoint: float | None) -> bool:
+    """Whether a command is one that the fault disturbs."""
+    if fault.kind == "clamped_limit":
+        return setpoint is not None and setpoint < fault.number("floor")
+    return any(fnmatchcase(script, glob) for glob in fault.globs("scripts"))
 
 
 # ---- outlets --------------------------------------------------------------------------------------------------------
@@ -126,7 +143,7 @@ def outlet_port(
 
 
 def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, heard: FaultHook | None = None) -> None:
-    """Set the clock for every fault that strikes by itself: `miner_reboot`, `outlet_opens`, `feeder_trip`.
+    """Set the clock for what strikes by itself: `miner_reboot`, `miner_acts`, `outlet_opens`, `feeder_trip`.
 
     A PDU's id stands for its outlets. Call it once, before the run begins.
     """
@@ -137,9 +154,15 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
         if heard is not None:
             heard(clock.now(), fault, target)
 
-    def reboot(fault: Fault, row: int) -> None:
-        fleet.run(np.array([row], dtype=np.int64), "reboot", clock.now())
-        hear(fault, fleet.specs[row].id)
+    def act(fault: Fault, row: int, script: str) -> None:
+        rows, now = np.array([row], dtype=np.int64), clock.now()
+        asleep = bool(fleet.phases(now, rows)[0] == Phase.SLEEP)
+        if script == "reboot" or asleep == (script == "wake"):
+            fleet.run(rows, script, now)
+            if script in ("sleep", "wake"):  # the settings stay, and the next boot obeys them
+                fleet.advance(now)
+                fleet.settle(rows, asleep)
+            hear(fault, fleet.specs[row].id)
 
     def switch(fault: Fault, outlet: str, closed: bool) -> None:
         site.outlets[outlet].switch(closed, clock.now())
@@ -166,9 +189,12 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
 
     others = site.on_mains
     kinds = {fault.kind for fault in plan.faults}
-    for row, spec in enumerate(fleet.specs if "miner_reboot" in kinds else ()):
-        for fault, at in _due("miner_reboot", plan.aimed(spec.id, "miner")):
-            clock.call_at(at, reboot, fault, row)
+    for row, spec in enumerate(fleet.specs if kinds & {"miner_reboot", "miner_acts"} else ()):
+        aimed = plan.aimed(spec.id, "miner")
+        for fault, at in _due("miner_reboot", aimed):
+            clock.call_at(at, act, fault, row, "reboot")
+        for fault, at in _due("miner_acts", aimed):
+            clock.call_at(at, act, fault, row, str(fault.text("script")))
     for outlet, pdu in pdus.items():
         for fault, at in _due("outlet_opens", plan.aimed(outlet, "outlet", pdu)):
             clock.call_at(at, switch, fault, outlet, False)
@@ -185,7 +211,11 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
 
 
 def _of_kind(kind: str, aimed: Aimed) -> list[tuple[Fault, Dice]]:
-    return [(fault, Dice(seed)) for fault, seed in aimed if fault.kind == kind]
+    return _of_kinds((kind,), aimed)
+
+
+def _of_kinds(kinds: Sequence[str], aimed: Aimed) -> list[tuple[Fault, Dice]]:
+    return [(fault, Dice(seed)) for fault, seed in aimed if fault.kind in kinds]
 
 
 def _due(kind: str, aimed: Aimed) -> Iterator[tuple[Fault, Instant]]:

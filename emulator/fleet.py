@@ -111,6 +111,10 @@ class Fleet:
                 raise KeyError(f"phase family {family!r} has no script {script!r}; it has {', '.join(known)}")
         self._schedule(at, rows, script, setpoint)
 
+    def settle(self, rows: Rows, asleep: bool) -> None:
+        """Whether the next boot of `rows` goes to sleep, whatever script ran last."""
+        self._asleep[rows] = asleep
+
     def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
         """Give or take the mains voltage of `rows` at `at`, which may lie ahead.
 

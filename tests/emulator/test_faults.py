@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator import faulty_link
+from emulator import faulty_link, faulty_replies, faulty_site
 from emulator.catalogue import GRADES
+from emulator.fault_kinds import FILTERS
 from emulator.faults import KINDS, Dice, Fault, FaultError, FaultPlan, Type, read_fault
 from emulator.seed import Seed
 
 S = 1_000_000_000
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 IDS = [f"miner-{i:04d}" for i in range(1, 121)]
 
 
@@ -60,6 +62,9 @@ def test_a_fault_is_read_as_people_write_it() -> None:
         ({"where": "a", "kind": "ignore_commands", "scripts": " "}, "' ' is not names or globs"),
         ({"where": "a", "kind": "ignore_commands", "scripts": [1]}, "[1] is not names or globs"),
         ({"where": "a", "kind": "gain", "quantity": ["power"]}, "['power'] is not one of power"),
+        ({"where": "a", "kind": "malformed", "how": "trailing"}, "how: 'trailing' is not one of trailing_comma, "),
+        ({"where": "a", "kind": "api_error", "msg": 5}, "msg: 5 is not text"),
+        ({"where": "a", "kind": "gain", "requests": "x"}, "gain: unknown key 'requests'"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_with_its_place_and_a_remedy(raw: dict[str, Any], said: str) -> None:
@@ -120,6 +125,22 @@ def test_a_glob_that_hits_nothing_is_an_error_with_a_near_match(where: str, kind
     assert str(caught.value).startswith("faults[1].where")
 
 
+def test_the_other_one_of_two_on_an_address_must_exist() -> None:
+    fault = Fault("miner-0001", "duplicate_address", parameters={"other": "miner-200"})
+    with pytest.raises(FaultError, match=re.escape("faults[0].other: 'miner-200' is nothing of the rig; did you mean")):
+        FaultPlan([fault], Seed(1)).check(IDS)
+    FaultPlan([replace(fault, parameters={"other": "miner-0002"})], Seed(1)).check(IDS)
+
+
+@pytest.mark.parametrize(
+    ("globs", "names", "let_by"),
+    [("*", (), False), ("stats", (), True), ("stats", ("devs", "stats"), False), ("st* x", ("devs",), True)],
+)
+def test_a_filter_lets_by_what_it_does_not_name(globs: str, names: tuple[str, ...], let_by: bool) -> None:
+    assert Fault("a", "drop", parameters={"requests": globs}).lets_by("requests", names) is let_by
+    assert not Fault("a", "freeze").lets_by("requests", names)
+
+
 def test_a_plan_without_misses_passes_also_without_sorts() -> None:
     FaultPlan([Fault("miner-*", "drop"), Fault("miner-0017", "refuse")], Seed(1)).check(IDS)
     FaultPlan([], Seed(1)).check([])
@@ -163,11 +184,8 @@ def test_the_record_is_plain_json_and_whole() -> None:
 
 
 def test_every_kind_is_complete_and_has_somebody_who_does_it() -> None:
-    by_hand = {
-        "refuse", "silent", "freeze", "gain", "ignore_commands", "miner_reboot", "outlet_opens", "outlet_welded",
-        "feeder_trip", "stale", "late",
-    }  # fmt: skip
-    assert set(KINDS) == by_hand | set(faulty_link.STAGES)
+    by_hand = {"gain", "miner_reboot", "miner_acts", "outlet_opens", "outlet_welded", "feeder_trip", "stale", "late"}
+    assert set(KINDS) == by_hand | faulty_link.WIRE_KINDS | set(faulty_site._MINER_KINDS)
     for kind in KINDS.values():
         assert kind.boundary in {"link", "device", "meter", "signal", "site"}
         assert kind.grade in GRADES
@@ -180,10 +198,32 @@ def test_every_kind_is_complete_and_has_somebody_who_does_it() -> None:
 
 
 def test_the_reference_page_has_every_kind_and_parameter() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "faults.md").read_text(encoding="utf-8")
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
     for kind in KINDS.values():
         section = page.partition(f"### `{kind.name}`")[2].partition("\n### ")[0].partition("\n## ")[0]
         assert kind.what in section, kind.name
         for parameter in kind.parameters.values():
-            if parameter.key != "probability":
+            if parameter.key not in ("probability", *FILTERS):
                 assert f"`{parameter.key}`" in section, f"{kind.name}.{parameter.key}"
+
+
+def test_the_reference_page_has_every_damage() -> None:
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
+    for how, entry in faulty_replies.malformations().items():
+        assert f"| `{how}` | {entry['what']} ({entry['grade']}: {entry['source']}) |" in page, how
+
+
+def test_every_complaint_has_a_row_and_a_test_of_its_number() -> None:
+    page = (DOCS / "field-complaints.md").read_text(encoding="utf-8")
+    tests = Path(__file__).parents[1] / "firmware_mocks" / "miners"
+    names = re.findall(
+        r"^def (test_\w+)", "".join(p.read_text(encoding="utf-8") for p in tests.glob("test_f*.py")), re.M
+    )
+    rows = dict(re.findall(r"^\| (\d+) \|(.*)$", page, re.M))
+    assert list(rows) == [str(number) for number in range(1, 40)]
+    for number in rows:
+        numbered = [name for name in names if number.zfill(2) in re.match(r"test((?:_\d\d)*)", name)[1].split("_")]  # type: ignore[index]
+        assert numbered, number
+        by, how = rows[number].rstrip(" |").rsplit(" | ", 2)[-2:]
+        said = set(re.findall(r"`([a-z_]+)`", how))
+        assert "fault" not in by or said & set(KINDS) or re.search(r"as \d|the same|the two", how), number

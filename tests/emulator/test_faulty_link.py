@@ -156,7 +156,148 @@ def test_a_frozen_device_takes_the_beginning_of_the_fault_for_the_present() -> N
     assert [now for now, _ in box.talks[0].seen] == [5, 10, 10, 20]
 
 
+def test_a_device_that_hangs_takes_calls_and_never_answers_or_hangs_up() -> None:
+    box = Box()
+    device = FaultyDevice(box, [Fault("m", "hang", 5, 9)], Seed(1))
+    assert device.reach(4028, 6) is Reach.ANSWERS
+    talk = device.converse(4028, "peer", 6)
+    assert (talk.received(b"lost", 6), talk.idle_timeout_ns) == ((), None)
+    assert talk.received(b"kept", 9) == [Send(b"<kept>")]
+    assert [data for _, data in box.talks[0].seen] == [b"kept"]
+
+
+def test_what_was_open_when_the_fault_began_is_dead_for_good_and_what_comes_later_lives() -> None:
+    told: list[int] = []
+    device = FaultyDevice(Box(), [Fault("m", "half_open", 5, 9)], Seed(1), "m", lambda now, *_: told.append(now))
+    old = device.converse(4028, "peer", 0)
+    assert old.received(b"a", 4) == [Send(b"<a>")]
+    assert [old.received(b"b", now) for now in (5, 8, 9, 99)] == [(), (), (), ()]
+    assert (old.ended(100), told) == ((), [5, 8, 9, 99, 100])
+    assert device.converse(4028, "peer", 5).received(b"c", 6) == [Send(b"<c>")]
+
+
+class Patient(Box):
+    """Hangs up after 60 ns without a word."""
+
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        talk = super().converse(port, peer, now)
+        talk.idle_timeout_ns = 60
+        return talk
+
+
+def test_the_end_of_silence_brings_the_idle_time_out_back() -> None:
+    talk = FaultyDevice(Patient(), [Fault("m", "silent", 5, 9)], Seed(1)).converse(4028, "peer", 0)
+    talk.received(b"lost", 6)
+    assert talk.idle_timeout_ns == 63, "counted from the lost request, 60 after the silence"
+    for_good = FaultyDevice(Patient(), [Fault("m", "silent", 5)], Seed(1)).converse(4028, "peer", 0)
+    assert for_good.idle_timeout_ns == 60
+    for_good.received(b"lost", 6)
+    assert for_good.idle_timeout_ns is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "idle"), [("hang", 50, 150), ("hang", 70, 60), ("half_open", 50, None), ("half_open", 70, 60)]
+)
+def test_nobody_hears_a_mute_device_hang_up(kind: str, start: int, idle: int | None) -> None:
+    device = FaultyDevice(Patient(), [Fault("m", kind, start, 90)], Seed(1))
+    assert device.converse(4028, "peer", 0).idle_timeout_ns == idle
+
+
+def test_a_connection_too_many_is_taken_and_reset_until_one_is_over() -> None:
+    device = faulty(("few_connections", {"at_most": 2}), box=Box(delay_ns=50))
+    first, second, third = (device.converse(4028, "peer", 0) for _ in range(3))
+    assert third.received(b"a", 1) == (Close(reset=True),)
+    assert first.received(b"bye", 1)[-1] == Close(3)
+    assert device.converse(4028, "peer", 53).received(b"b", 53) == (Close(reset=True),), "its reply is on its way"
+    assert device.converse(4028, "peer", 54).received(b"b", 54) == [Send(b"<b>", 50)]
+    second.ended(60)
+    assert device.converse(4028, "peer", 61).received(b"c", 61) == [Send(b"<c>", 50)]
+    assert device.converse(4028, "peer", 61).received(b"d", 61) == (Close(reset=True),)
+    assert device.converse(4028, "peer", 61 * S).received(b"e", 61 * S) == [Send(b"<e>", 50)], "forgotten callers"
+
+
+@dataclass
+class Other(Box):
+    """Answers as itself, and refuses on the web."""
+
+    def reach(self, port: int, now: Instant) -> Reach:
+        return Reach.REFUSES if port == 80 else Reach.ANSWERS
+
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        self.talks.append(Talk())
+        return self.talks[-1]
+
+
+def test_two_devices_on_one_address_answer_in_turns_that_both_door_and_room_agree_on() -> None:
+    here, other = Box(), Other()
+    fault = Fault("m", "duplicate_address", parameters={"other": "n", "every_ns": 10, "probability": 0.5})
+    device = FaultyDevice(here, [fault], Seed(1), find={"n": other}.get)
+    answered = []
+    for now in range(0, 400, 5):
+        refused = device.reach(80, now) is Reach.REFUSES
+        count = len(other.talks)
+        device.converse(80, "peer", now).received(b"a", now)
+        assert (len(other.talks) > count) is refused
+        answered.append(refused)
+    assert answered[::2] == answered[1::2], "the same one for a span"
+    assert 8 < sum(answered[::2]) < 32
+    alone = FaultyDevice(here, [fault], Seed(1), find={"n": None}.get)
+    assert all(alone.reach(80, now) is Reach.ANSWERS for now in range(400))
+
+
+def test_a_fault_can_be_aimed_at_ports() -> None:
+    device = faulty(("refuse", {"ports": "4028 44*"}), ("drop", {"ports": "80"}))
+    assert [device.reach(port, 0) for port in (80, 4028, 4433)] == [Reach.ANSWERS, Reach.REFUSES, Reach.REFUSES]
+    assert device.converse(80, "peer", 0).received(b"a", 0) == []
+    assert device.converse(8080, "peer", 0).received(b"a", 0) == [Send(b"<a>")]
+
+
+def test_a_request_without_an_answer_is_carried_out_and_nothing_follows_ever() -> None:
+    box = Box()
+    device = faulty(("no_answer", {"requests": "bye"}), box=box)
+    talk = device.converse(4028, "peer", 0)
+    assert talk.received(b"a", 0) == [Send(b"<a>")]
+    assert [talk.received(data, 1) for data in (b"bye", b"a")] == [[], ()]
+    assert (talk.idle_timeout_ns, box.talks[0].seen[-1]) == (None, (1, b"bye"))
+
+
+@pytest.mark.parametrize("kind", ["drop", "hang_up"])
+def test_a_fault_can_be_aimed_at_requests_also_in_pieces(kind: str) -> None:
+    device = faulty((kind, {"requests": "stats POST/cgi*"}))
+    for hit in (b'{"command":"stats"}', b"POST /cgi-bin/x.cgi HTTP/1.1\r\n", b"stats"):
+        got = device.converse(4028, "peer", 0).received(hit, 0)
+        assert list(got) == ([] if kind == "drop" else [Close()])
+    for missed in (b'{"command":"summary"}', b"GET /cgi-bin/x.cgi HTTP/1.1\r\n", b"\x00\x01\x00\x00"):
+        assert device.converse(4028, "peer", 0).received(missed, 0) == [Send(b"<" + missed + b">")]
+
+
+def test_the_next_request_of_a_connection_is_another_one() -> None:
+    talk = faulty(("drop", {"requests": "stats"})).converse(4028, "peer", 0)
+    assert talk.received(b"stats", 0) == []
+    assert talk.received(b"version", 1) == [Send(b"<version>")]
+
+
+def test_a_value_is_frozen_as_it_was_before_the_fault() -> None:
+    class Json(Box):
+        def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+            return Counting()
+
+    class Counting(Talk):
+        def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+            return [Send(b'{"Elapsed":%d,"rate":%d.5}\x00' % (now, now)), Close()]
+
+    device = FaultyDevice(Json(), [Fault("m", "misread", 5, 9, {"how": "freeze", "keys": "rate"})], Seed(1))
+    seen = [device.converse(4028, "peer", now).received(b"stats", now)[0] for now in (3, 4, 6, 8, 9)]
+    assert [action.data for action in seen if isinstance(action, Send)] == [
+        b'{"Elapsed":%d,"rate":%d.5}\x00' % pair for pair in ((3, 3), (4, 4), (6, 4), (8, 4), (9, 9))
+    ]
+
+
 KINDS: list[tuple[str, dict[str, Value]]] = [
+    ("hang", {}), ("half_open", {}), ("few_connections", {}), ("duplicate_address", {"other": "m"}),
+    ("acknowledge_only", {}), ("hang_up", {}), ("no_answer", {}), ("malformed", {"how": "cut"}),
+    ("misread", {"how": "set"}),
+    ("other_body", {}), ("http_status", {}), ("api_error", {}), ("drop", {"requests": "hello", "ports": "40*"}),
     ("refuse", {}), ("silent", {}), ("delay", {"jitter_ns": MS}), ("reset", {}), ("truncate", {}), ("drop", {}),
     ("garbage", {}), ("slow_loris", {}), ("late_reply", {}), ("freeze", {}),
 ]  # fmt: skip
@@ -317,6 +458,8 @@ def test_a_reset_and_a_refusal_reach_the_client_as_such() -> None:
         network.attach("127.9.1.1", faulty(("reset", {"after_bytes": 3})))
         network.attach("127.9.1.2", faulty(("refuse", {})))
         network.attach("127.9.1.3", FaultyDevice(Box(), [Fault("m", "silent", 0, 2 * S)], Seed(1)))
+        network.attach("127.9.1.4", faulty(("few_connections", {})))
+        network.attach("127.9.1.5", faulty(("hang", {})))
         await network.open()
         reader, writer = await asyncio.open_connection("127.9.1.1", 4028)
         writer.write(b"hello")
@@ -330,6 +473,18 @@ def test_a_reset_and_a_refusal_reach_the_client_as_such() -> None:
         assert clock.now() == 0
         _, writer = await asyncio.open_connection("127.9.1.3", 4028)
         assert clock.now() == 3 * S  # the second repetition of the SYN finds the host awake
+        writer.close()
+        _, first = await asyncio.open_connection("127.9.1.4", 4028)
+        reader, writer = await asyncio.open_connection("127.9.1.4", 4028)
+        writer.write(b"hello")
+        with pytest.raises(ConnectionResetError):
+            await reader.read(100)
+        first.close()
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.9.1.5", 4028)
+        writer.write(b"hello")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(100), 500)
         writer.close()
         await network.close()
 

@@ -114,6 +114,63 @@ def test_a_deaf_miner_hears_what_the_fault_does_not_name() -> None:
     assert unit.phase(500 * S) is Phase.SLEEP
 
 
+def test_slow_hardware_follows_the_firmware_late() -> None:
+    fleet = site_of().fleet
+    fault = Fault("*", "slow_commands", 0, 50 * S, {"scripts": "sleep", "delay_ns": 60 * S})
+    unit = miner_unit(plan_of(fault), fleet, 0)
+    unit.run("sleep", 10 * S)
+    assert unit.phase(69 * S) is Phase.HASHING
+    assert unit.hash_ths(69 * S) > 100
+    assert unit.phase(100 * S) is Phase.SLEEP
+    unit.run("wake", 100 * S)
+    assert unit.phase(101 * S) is not Phase.SLEEP
+
+
+def test_a_limit_below_the_floor_is_taken_and_stops_at_the_floor() -> None:
+    fleet, told = site_of().fleet, list[str]()
+    plan = plan_of(Fault("*", "clamped_limit", parameters={"floor": 0.7}))
+    unit = miner_unit(plan, fleet, 0, lambda now, fault, target: told.append(fault.kind))
+    full_w = unit.power_w(0)
+    for share, kept in ((0.8, 0.8), (0.5, 0.7), (0.7, 0.7)):
+        unit.run("retune", S, setpoint=share)
+        assert unit.setpoint(200 * S) == kept
+    assert unit.power_w(400 * S) == pytest.approx(0.7 * full_w, rel=0.01)
+    assert told == ["clamped_limit"]
+    unit.run("sleep", 500 * S)
+    assert unit.phase(600 * S) is Phase.SLEEP
+
+
+def test_a_miner_wakes_or_sleeps_by_itself_unless_it_is_so_already() -> None:
+    site = site_of()
+    plan = plan_of(
+        Fault("miner-[01]", "miner_acts", 100 * S),
+        Fault("miner-[23]", "miner_acts", 100 * S, parameters={"script": "sleep", "spread_ns": 10 * S}),
+        Fault("miner-4", "miner_acts", 100 * S, parameters={"script": "restart"}),
+    )
+    heard = play(site, plan, (S, lambda at: MinerUnit(site.fleet, 0).run("sleep", at)))
+    assert [line.partition(" s ")[2] for line in heard if "miner-0" in line] == ["miner_acts miner-0"]
+    assert sorted(line.rpartition(" ")[2] for line in heard) == ["miner-0", "miner-2", "miner-3", "miner-4"]
+    asleep = [i for i in range(8) if site.fleet.phases(99 * S)[i] == Phase.SLEEP]
+    assert asleep == [0]
+    assert site.fleet.phases(103 * S)[4] != Phase.HASHING
+    assert [i for i in range(8) if site.fleet.phases(600 * S)[i] == Phase.SLEEP] == [2, 3]
+
+
+@pytest.mark.parametrize("kind", ["slow_commands", "clamped_limit", "miner_acts", "ignore_commands"])
+def test_hardware_faults_of_probability_zero_are_no_faults(kind: str) -> None:
+    still, other = site_of(), site_of()
+    plan = plan_of(Fault("*", kind, parameters={"probability": 0.0}))
+    acts = [(S, "retune", 0.4), (100 * S, "sleep", None), (200 * S, "wake", 1.0)]
+    for site, faults in ((still, plan_of()), (other, plan)):
+        assert play(site, faults) == []
+        for at, script, share in acts:
+            for row in range(8):
+                miner_unit(faults, site.fleet, row).run(script, 600 * S + at, setpoint=share)
+        site.fleet.advance(1200 * S)
+    for at in range(600, 1200, 7):
+        assert (still.fleet.power_w(at * S) == other.fleet.power_w(at * S)).all()
+
+
 # ---- outlets -------------------------------------------------------------------------------------------------------
 
 
