@@ -17,7 +17,7 @@ PROGRAM = "import fastpath; print(fastpath.BACKEND); fastpath.scan(bytes(80), 10
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(fastpath.BACKEND != "c", reason="the extension was not built: no C compiler")
 def test_a_candidate_that_fails_its_own_hash_raises(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "fastpath", tmp_path / "fastpath", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
