@@ -127,6 +127,7 @@ def setpoint(conf: Conf, model: MinerModel) -> float:
     """Share of nominal power that the miner settles at under a configuration, within what its PSU and boards give."""
     enabled = [board for board in board_ids(model) if board not in conf.boards_off]
     part = len(enabled) / model.boards
+    share: float
     if conf.mode == MANUAL:
         own = dict(conf.boards_hz)
         common_hz = model.frequency_mhz * 1e6 if conf.manual_hz is None else conf.manual_hz
@@ -136,7 +137,7 @@ def setpoint(conf: Conf, model: MinerModel) -> float:
         share = float((target_ths(conf, model) / model.nominal_ths) ** (1.0 / HASH_EXPONENT))
     else:
         share = target_w(conf, model) / model.nominal_w
-    return min(share, TUNER["reach_share"] * part)
+    return min(share, float(TUNER["reach_share"]) * part)
 
 
 # ---- targets -------------------------------------------------------------------------------------------------------
