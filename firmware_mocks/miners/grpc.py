@@ -39,12 +39,16 @@ MAX_STREAMS = 32
 """Calls at once on one connection. estimate"""
 MAX_HEADERS = 16 * 1024
 """Bytes of one header list. GK: the default of most servers"""
+MAX_FRAME = 16 * 1024
+"""Bytes of one frame: the least that HTTP/2 asks for, and what we announce (S: RFC 9113, 4.2)."""
 MAX_WAITING = 4 * MAX_STREAMS
 """Replies that may wait for their instant; a caller who resets his calls and makes more is told to go away."""
 IDLE_NS = 3600 * SECOND
 """A connection without a byte from its caller. estimate: the original keeps it for ever."""
 WATCH_NS = SECOND
 """How often the value behind a server stream is looked at. estimate"""
+_PREFACE_SIZE = 24
+_HEADERS_FRAME, _CONTINUATION_FRAME, _END_HEADERS = 1, 9, 4
 _PREFIX = struct.Struct(">BI")
 _HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
@@ -117,10 +121,57 @@ class _Stream:
     """What a server stream said last."""
 
 
+class _Gauge:
+    """Looks at the headers of frames alone: h2 buffers a frame, or a split header block, before it measures it."""
+
+    __slots__ = ("_block", "_head", "_skip")
+
+    def __init__(self) -> None:
+        self._skip = _PREFACE_SIZE
+        self._head = bytearray()
+        self._block = 0
+
+    def fits(self, data: bytes) -> bool:
+        """Whether no frame that begins in `data` is longer than MAX_FRAME, and no header block than MAX_HEADERS."""
+        at = 0
+        while at < len(data):
+            if self._skip:
+                step = min(self._skip, len(data) - at)
+                self._skip -= step
+                at += step
+                continue
+            part = data[at : at + 9 - len(self._head)]
+            self._head += part
+            at += len(part)
+            if len(self._head) < 9:
+                break
+            size, kind, flags = int.from_bytes(self._head[:3], "big"), self._head[3], self._head[4]
+            self._head.clear()
+            self._skip = size
+            self._block += size if kind in (_HEADERS_FRAME, _CONTINUATION_FRAME) else 0
+            if size > MAX_FRAME or self._block > MAX_HEADERS:
+                return False
+            if flags & _END_HEADERS:
+                self._block = 0
+        return True
+
+
 class GrpcConversation:
     """One HTTP/2 connection. It speaks when a reply is due and when the value behind a server stream has changed."""
 
-    __slots__ = ("_app", "_boot_ns", "_device", "_due", "_h2", "_lanes", "_over", "_port", "_started", "_streams")
+    __slots__ = (
+        "_app",
+        "_boot_ns",
+        "_device",
+        "_due",
+        "_gauge",
+        "_h2",
+        "_lanes",
+        "_over",
+        "_port",
+        "_started",
+        "_streams",
+    )
 
     idle_timeout_ns: int | None = IDLE_NS
 
@@ -134,6 +185,7 @@ class GrpcConversation:
         bounds = {SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS, SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADERS}
         self._h2.local_settings = Settings(client=False, initial_values=bounds)
         self._h2.decoder.max_header_list_size = MAX_HEADERS
+        self._gauge = _Gauge()
         self._streams: dict[int, _Stream] = {}
         self._due: list[tuple[Instant, int]] = []
         self._started = self._over = False
@@ -151,8 +203,12 @@ class GrpcConversation:
             self._started = True
             self._h2.initiate_connection()
         try:
-            for event in self._h2.receive_data(data):
-                self._handle(event, now)
+            if self._gauge.fits(data):
+                for event in self._h2.receive_data(data):
+                    self._handle(event, now)
+            else:
+                self._h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+                self._over = True
         except ProtocolError:
             self._over = True  # h2 has put its GOAWAY into the outgoing bytes
         return self._actions()

@@ -42,7 +42,8 @@ def to_json(messages: Messages, name: str, tree: Mapping[str, Any]) -> dict[str,
 def value_to_json(messages: Messages, field: Field, given: Any) -> Any:
     """One value of a field as JSON."""
     if field.kind in _WRAPPERS:
-        return given[_WRAPPERS[field.kind]]
+        inner = messages[field.kind].fields[_WRAPPERS[field.kind]]
+        return given.get(inner.name, inner.default)
     return to_json(messages, field.kind, given) if field.is_message else given
 
 
