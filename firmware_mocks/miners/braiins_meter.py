@@ -100,7 +100,8 @@ class BraiinsMeter(Readings):
     @cached_property
     def before_pause(self) -> BraiinsMeter:
         """The last look before the pause."""
-        return type(self)(self.device, self.device.paused_ns or self.now)
+        paused_ns = self.device.paused_ns
+        return type(self)(self.device, self.now if paused_ns is None else paused_ns - 1)
 
     @property
     def status(self) -> int:

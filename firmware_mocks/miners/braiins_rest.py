@@ -98,7 +98,9 @@ def _asked(route: Route, request: HttpRequest, uid: str) -> Tree:
     tree: Tree = {}
     if route.body != NOTHING:
         given = _parsed(request.body)
-        tree = _message(message, given if route.body == WHOLE else {route.body: given})
+        for name in reversed(route.body.split(".") if route.body != WHOLE else ()):
+            given = {name: given}
+        tree = _message(message, given)
     fields = MESSAGES[message].fields
     if "save_action" in fields and not tree.get("save_action"):
         tree["save_action"] = APPLY
