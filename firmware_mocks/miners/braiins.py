@@ -203,8 +203,8 @@ class BraiinsDevice(MinerDevice):
         return then
 
     def stop(self, now: Instant) -> Then | None:
-        """End BOSminer; None when it has ended."""
-        if not self.is_running(now):
+        """End BOSminer; None when it has ended, or is about to."""
+        if not self.is_running(now) or self._since_ns == _NEVER:
             return None
 
         def then(done: Instant) -> None:
@@ -216,13 +216,14 @@ class BraiinsDevice(MinerDevice):
         return then
 
     def start(self, now: Instant) -> Then | None:
-        """Start BOSminer; None when it runs."""
-        if self.is_running(now):
+        """Start BOSminer; None when it runs, and is not about to end."""
+        if self.is_running(now) and self._since_ns != _NEVER:
             return None
 
         def then(done: Instant) -> None:
             self.conf = self.saved
-            self.restart_process(0, done + self.knobs.process_start_ns, now)
+            ends = self._ends_ns if self.is_running(now) else 0
+            self.restart_process(ends, max(done, ends) + self.knobs.process_start_ns, now)
             self._tune(done)
             self.unit.run("start", done, setpoint=self._share)
 

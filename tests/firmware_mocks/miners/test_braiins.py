@@ -256,6 +256,16 @@ def test_a_start_brings_bosminer_back_with_the_saved_configuration(bos: Hand) ->
     assert bos.rest("PUT", "actions/start", now=later + 18 * SECOND)[1] is True
 
 
+def test_a_start_right_after_a_stop_is_not_lost(bos: Hand) -> None:
+    assert bos.rest("PUT", "actions/stop")[1] is False
+    assert bos.rest("PUT", "actions/stop", now=bos.start + SECOND)[1] is True
+    assert bos.rest("PUT", "actions/start", now=bos.start + 2 * SECOND)[1] is False
+    assert bos.rest("PUT", "actions/start", now=bos.start + 3 * SECOND)[1] is True
+    assert [ran[0] for ran in bos.unit.ran] == ["stop", "start"]
+    assert bos.ask("summary", now=bos.start + 12 * SECOND)["STATUS"][0]["Msg"] == "Unavailable"
+    assert bos.ask("summary", now=bos.start + 30 * SECOND)["SUMMARY"][0]["Elapsed"] in (12, 13)
+
+
 def test_a_restart_ends_a_pause_and_begins_a_new_uptime(bos: Hand) -> None:
     done = pause(bos)
     assert bos.rest("PUT", "actions/restart", now=done + 20 * SECOND)[1] is True
