@@ -44,7 +44,7 @@ class Line(asyncio.Protocol):
 
     __slots__ = (
         "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
-        "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
+        "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake", "_wake_ns",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_ns = 0
         self._choked = self._paused = self._ended = self._done = False
 
     # --- what the transport says ------------------------------------------------------------------------------------
@@ -146,8 +147,15 @@ class Line(asyncio.Protocol):
 
     def _watch_wake(self) -> None:
         speaker = self._speaker
-        if speaker is not None and self._wake is None and not self._done and speaker.wake_ns is not None:
-            self._wake = self._clock.call_at(speaker.wake_ns, self._woken, speaker)
+        wake_ns = None if speaker is None or self._done else speaker.wake_ns
+        if speaker is None or wake_ns is None:
+            return
+        if self._wake is not None:
+            if self._wake_ns <= wake_ns:
+                return
+            self._wake.cancel()  # what it has to say now comes before what it had to say then
+        self._wake_ns = wake_ns
+        self._wake = self._clock.call_at(wake_ns, self._woken, speaker)
 
     def _woken(self, speaker: Speaker) -> None:
         self._wake = None

@@ -296,6 +296,56 @@ def test_the_idle_timeout_counts_from_the_last_byte_but_not_while_the_device_wor
     assert 29 * SECOND <= working <= 39 * SECOND
 
 
+@dataclass
+class Alarm:
+    """A conversation that speaks at the instants it is told of, the earliest first."""
+
+    idle_timeout_ns: int | None = None
+    due: list[int] = field(default_factory=list)
+
+    @property
+    def wake_ns(self) -> int | None:
+        return min(self.due, default=None)
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        self.due += [now + SECOND * int(word) for word in data.split()]
+        return []
+
+    def woken(self, now: Instant) -> Sequence[Action]:
+        due = [at for at in self.due if at <= now]
+        self.due = [at for at in self.due if at > now]
+        return [Send(b"%d " % (at // SECOND)) for at in due]
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return [Close()]
+
+
+@dataclass
+class AlarmBox(Box):
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        return Alarm()
+
+
+def test_what_is_due_sooner_is_said_sooner_whenever_it_was_asked() -> None:
+    async def main(clock: Clock) -> list[tuple[int, bytes]]:
+        network = Network(clock)
+        network.attach("127.1.1.1", AlarmBox())
+        await network.open()
+        reader, writer = await asyncio.open_connection("127.1.1.1", 4028)
+        heard = []
+        for request in (b"9 ", b"2 5 "):
+            writer.write(request)
+            await clock.sleep(SECOND // 10)
+        for _ in range(3):
+            said = await reader.readuntil(b" ")
+            heard.append((clock.now() // SECOND, said))
+        writer.close()
+        await network.close()
+        return heard
+
+    assert run(main) == [(2, b"2 "), (5, b"5 "), (9, b"9 ")]
+
+
 def test_a_device_that_refuses_refuses() -> None:
     async def main(clock: Clock) -> int:
         network = Network(clock)
