@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.wire import SECOND, Close, Send, Speaker
+from emulator.wire import SECOND, Close, Send, speaker_of
 from firmware_mocks.miners.braiins_api import MESSAGES, METHODS, REST
 from firmware_mocks.miners.braiins_calls import OPEN
 from firmware_mocks.miners.braiins_conf import FACTORY
@@ -85,8 +85,9 @@ def test_any_bytes_raise_nothing_and_change_nothing(bench: MakeBench, pieces: li
     for n, piece in enumerate([*pieces, None]):
         at = made.start + n * SECOND
         actions = list(talk.ended(at) if piece is None else talk.received(piece, at))
-        if isinstance(talk, Speaker) and talk.wake_ns is not None:
-            actions += talk.woken(max(at, talk.wake_ns))
+        speaker = speaker_of(talk)
+        if speaker is not None and speaker.wake_ns is not None:
+            actions += speaker.woken(max(at, speaker.wake_ns))
         assert all(isinstance(action, Send | Close) and action.delay_ns >= 0 for action in actions)
         assert not (closed and any(isinstance(action, Send) for action in actions))
         closed = closed or any(isinstance(action, Close) for action in actions)
