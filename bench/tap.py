@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker
+from emulator.wire import Action, Attended, Conversation, Device, Instant, Reach, Send, Speaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,3 +139,11 @@ class _OverheardSpeaker(_Overheard):
 
     def woken(self, now: Instant) -> Sequence[Action]:
         return self._said(self._speaker.woken(now), now)
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        if isinstance(self._speaker, Attended):
+            self._speaker.attend(rouse)
+
+    def lost(self, now: Instant) -> None:
+        if isinstance(self._speaker, Attended):
+            self._speaker.lost(now)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from emulator.faults import Dice, Fault, FaultHook, FaultPlan, seeds_of
 from emulator.seed import Seed
-from emulator.wire import Action, Close, Conversation, Device, Instant, Reach, Send
+from emulator.wire import Action, Attended, Close, Conversation, Device, Instant, Reach, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,6 @@ class FaultyConversation:
         "_sent_ns",
         "_stages",
         "idle_timeout_ns",
-        "wake_ns",
     )
 
     def __init__(
@@ -115,7 +114,21 @@ class FaultyConversation:
         """When the last action is carried out."""
         self._over = False
         self.idle_timeout_ns = inner.idle_timeout_ns
-        self.wake_ns: Instant | None = getattr(inner, "wake_ns", None)
+
+    @property
+    def wake_ns(self) -> Instant | None:
+        """When the conversation next has something to say unasked; None when it has not, or is over."""
+        return None if self._over else getattr(self._inner, "wake_ns", None)
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        """Pass on that the connection stands."""
+        if isinstance(self._inner, Attended):
+            self._inner.attend(rouse)
+
+    def lost(self, now: Instant) -> None:
+        """Pass on that the connection is gone: no fault hides that from a device."""
+        if isinstance(self._inner, Attended):
+            self._inner.lost(now)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
@@ -142,7 +155,6 @@ class FaultyConversation:
     def _disturbed(self, actions: Sequence[Action], now: Instant) -> Sequence[Action]:
         """Stamp the actions, send them through the stages, and turn stamps into delays again."""
         self.idle_timeout_ns = self._inner.idle_timeout_ns
-        self.wake_ns = getattr(self._inner, "wake_ns", None)
         at = max(now, self._inner_ns)
         timed: list[Timed] = []
         for action in actions:

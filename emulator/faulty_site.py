@@ -37,7 +37,7 @@ class FaultyMiner(MinerUnit):
         self._faults = _of_kind("ignore_commands", aimed)
         self._heard = heard
 
-    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None, hash_share: float | None = None) -> None:
         """Start a phase script, unless a fault is in the way."""
         for fault, dice in self._faults:
             named = any(fnmatchcase(script, glob) for glob in str(fault.text("scripts")).split())
@@ -45,7 +45,7 @@ class FaultyMiner(MinerUnit):
                 if self._heard is not None:
                     self._heard(now, fault, self.id)
                 return
-        super().run(script, now, setpoint=setpoint)
+        super().run(script, now, setpoint=setpoint, hash_share=hash_share)
 
 
 def miner_unit(plan: FaultPlan, fleet: Fleet, index: int, heard: FaultHook | None = None) -> MinerUnit:

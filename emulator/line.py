@@ -12,16 +12,17 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 from emulator.clock import Clock
-from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker
+from emulator.wire import SECOND, Action, Attended, Conversation, Instant, Reach, Send, Speaker
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
 SILENCE_NS = 60 * SECOND
 """Real time only: how long a caller of a silent device is held before he is reset. estimate"""
 _LOOK_NS = SECOND
+Ask = TypeVar("Ask")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _DEFECT = "%s failed; its connection is closed"
@@ -43,7 +44,7 @@ class Line(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
+        "_attended", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
         "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Line(asyncio.Protocol):
         self._clock = clock
         self._conversation = conversation
         self._speaker = conversation if isinstance(conversation, Speaker) else None
+        self._attended = conversation if isinstance(conversation, Attended) else None
         self._heard = heard
         self._defect = defect
         self._over = over
@@ -81,6 +83,8 @@ class Line(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=OUTPUT_LIMIT_BYTES)
         self._watch_idleness()
+        if self._attended is not None:
+            self._guarded(self._attended.attend, self._rouse)
 
     def data_received(self, data: bytes) -> None:
         if self._done:
@@ -118,6 +122,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
         self._over(self)
+        if self._attended is not None:
+            self._guarded(self._attended.lost, self._clock.now())
 
     # --- what the device does ---------------------------------------------------------------------------------------
 
@@ -148,6 +154,19 @@ class Line(asyncio.Protocol):
         speaker = self._speaker
         if speaker is not None and self._wake is None and not self._done and speaker.wake_ns is not None:
             self._wake = self._clock.call_at(speaker.wake_ns, self._woken, speaker)
+
+    def _rouse(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        self._watch_wake()
+
+    def _guarded(self, tell: Callable[[Ask], None], what: Ask) -> None:
+        try:
+            tell(what)
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
 
     def _woken(self, speaker: Speaker) -> None:
         self._wake = None

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Instant: TypeAlias = int
 """Integer nanoseconds since the start of the run."""
@@ -78,6 +78,19 @@ class Speaker(Protocol):
 
     def woken(self, now: Instant) -> Sequence[Action]:
         """`wake_ns` has come: what it says."""
+        ...
+
+
+@runtime_checkable
+class Attended(Speaker, Protocol):
+    """A speaker whose device counts its connections: it learns of its own end, and others can make it speak."""
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        """The connection stands; calling `rouse` has `wake_ns` looked at again."""
+        ...
+
+    def lost(self, now: Instant) -> None:
+        """The connection is gone, whoever ended it and however; called once, last."""
         ...
 
 

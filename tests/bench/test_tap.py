@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -72,6 +72,23 @@ def test_who_speaks_unasked_still_does_and_is_overheard(traffic: Traffic) -> Non
     assert conversation.woken(7 * SECOND) == [Send(b"7000000000")]  # type: ignore[attr-defined]
     assert traffic.frames == [(7 * SECOND, "pool", 80, "out", b"7000000000")]
     assert not hasattr(Tap(House(), "m", "miner", traffic).converse(80, "", 0), "wake_ns")
+
+
+def test_who_counts_his_connections_still_does_and_hears_of_their_end(traffic: Traffic) -> None:
+    told: list[object] = []
+
+    class Counted(Clock):
+        def attend(self, rouse: Callable[[], None]) -> None:
+            told.append(rouse)
+
+        def lost(self, now: Instant) -> None:
+            told.append(now)
+
+    for kind in (Counted, Clock):
+        conversation = Tap(House(kind), "m", "miner", traffic).converse(80, "127.0.0.1", 0)
+        conversation.attend(print)  # type: ignore[attr-defined]
+        conversation.lost(SECOND)  # type: ignore[attr-defined]
+    assert told == [print, SECOND]
 
 
 def test_requests_are_counted_by_kind_and_the_longest_silence_by_device(traffic: Traffic) -> None:

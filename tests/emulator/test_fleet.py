@@ -122,6 +122,15 @@ def test_a_stock_miner_needs_about_115_seconds_to_wake_and_comes_as_a_step() -> 
     assert after[0] > 0.9 * 3068
 
 
+def test_a_hash_rate_may_be_told_apart_from_the_power_and_otherwise_follows_the_presets() -> None:
+    fleet = fleet_of("luxos", "luxos")
+    before_ths, before_w = fleet.hash_ths(0), fleet.power_w(0)
+    fleet.run(rows(0), "retune", 0, setpoint=0.8)
+    fleet.run(rows(1), "retune", 0, setpoint=0.8, hash_share=0.5)
+    assert fleet.power_w(100 * S) / before_w == pytest.approx([0.8, 0.8])
+    assert fleet.hash_ths(100 * S) / before_ths == pytest.approx([0.8 ** (1 / 1.3), 0.5])
+
+
 def test_a_retune_of_a_whatsminer_collapses_before_it_settles() -> None:
     fleet = fleet_of("whatsminer")
     fleet.run(rows(0), "retune", 0, setpoint=0.95)
