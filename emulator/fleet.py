@@ -113,7 +113,8 @@ class Fleet:
         """Start a phase script on `rows` at `at`, which may lie ahead; `setpoint` is the new share of nominal power.
 
         `hash_share` is the share of nominal hash rate at that power, for a miner whose clock and voltage are set
-        apart; without it the vendors' presets tell (power goes with hash rate to the 1.30). Rows without mains at that instant only remember it for their next boot.
+        apart; without it the vendors' presets tell (power goes with hash rate to the 1.30).
+        Rows without mains at that instant only remember it for their next boot.
         Raises KeyError when a row's family has no such script.
         """
         for code in np.unique(self._family[rows]).tolist():

@@ -44,8 +44,8 @@ class Line(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_attended", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
-        "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
+        "_attended", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle",
+        "_last_ns", "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
     )  # fmt: skip
 
     def __init__(

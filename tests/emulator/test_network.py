@@ -547,7 +547,7 @@ def test_a_device_learns_of_the_end_of_a_connection_and_can_make_another_one_spe
         await network.open()
         first, first_writer = await asyncio.open_connection("127.1.1.1", 4028)
         await clock.sleep(SECOND)
-        second, second_writer = await asyncio.open_connection("127.1.1.1", 4028)
+        _, second_writer = await asyncio.open_connection("127.1.1.1", 4028)
         assert await first.read() == b"out"
         assert stool.ends == [(1, SECOND)]
         await clock.sleep(SECOND)
