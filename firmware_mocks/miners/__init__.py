@@ -25,7 +25,11 @@ __all__ = [
     "register",
 ]
 
-SHIPPED = {"antminer-stock": "firmware_mocks.miners.antminer_stock", "luxos": "firmware_mocks.miners.luxos"}
+SHIPPED = {
+    "antminer-stock": "firmware_mocks.miners.antminer_stock",
+    "luxos": "firmware_mocks.miners.luxos",
+    "avalon": "firmware_mocks.miners.avalon",
+}
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
 

@@ -173,15 +173,17 @@ class ApiConversation(Generic[D]):
         if gone is not None:
             return gone
         self._heard = (self._heard + data)[:MAX_REQUEST]
-        if not self._dialect.one_recv and len(self._heard) < MAX_REQUEST and not _is_complete(self._heard):
-            return []
-        return self._serve(now)
+        return self._serve(now) if self._has_all() else []
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """The peer closed its side: half a request is served as what it is, silence gets silence."""
         if self._served or self._device.gone(self._dialect.port, self._boot_ns, now) is not None:
             return []
         return self._serve(now) if self._heard else [Close()]
+
+    def _has_all(self) -> bool:
+        """Whether the server reads no further."""
+        return self._dialect.one_recv or len(self._heard) >= MAX_REQUEST or _is_complete(self._heard)
 
     def _serve(self, now: Instant) -> Sequence[Action]:
         self._served = True
