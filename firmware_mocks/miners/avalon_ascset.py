@@ -28,6 +28,7 @@ FARTHEST_S = 366 * 86_400
 """How far ahead a switch may be planned (estimate: a bound)."""
 MOST_REBOOT_DELAY_S = 300
 LEAST_FAN, MOST_FAN = 15, 100
+BAD_FAN = f"invalid fan value, valid range {LEAST_FAN}-{MOST_FAN} for stable pwm,-1 for auto adjust"
 LEAST_MHZ, MOST_MHZ = 25, 1200
 _PLAN = re.compile(r"([01]):\s*(\d{1,12})")
 _LEADING = re.compile(r"\s*([+-]?\d{1,18})")
@@ -178,9 +179,7 @@ def fan_spd(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
     """Fan speed in percent, -1 for automatic; kept, physics keeps its own fans."""
     wanted = _number(values[0])
     if wanted is None or (wanted != -1 and not LEAST_FAN <= wanted <= MOST_FAN):
-        return failed(
-            device, now, f"invalid fan value, valid range {LEAST_FAN}-{MOST_FAN} for stable pwm,-1 for auto adjust"
-        )
+        return failed(device, now, BAD_FAN)
     device.conf = replace(device.conf, fan=wanted)
     return ok(device, now)
 
@@ -207,7 +206,7 @@ def reboot(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
     return replace(NO_REPLY, then=lambda done: device.reboot(done + after_ns))
 
 
-def restore(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
+def restore(device: AvalonDevice, _values: list[str], now: Instant) -> Reply:
     """Back to the factory's configuration, and reboot."""
 
     def then(done: Instant) -> None:
@@ -264,18 +263,18 @@ def dns(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
     return info(device, now, f"DNS[{' '.join(values)}]")
 
 
-def bootby(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
+def bootby(device: AvalonDevice, _values: list[str], now: Instant) -> Reply:
     """Why the control board started."""
     return info(device, now, f"BOOTBY[{identity(device.unit.model.id).bootby}]")
 
 
-def loop(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
+def loop(device: AvalonDevice, _values: list[str], now: Instant) -> Reply:
     """Chips found on each board."""
     model = device.unit.model
     return info(device, now, f"LOOP[{' '.join([str(model.chips_per_board)] * model.boards)} ]")
 
 
-def help_(device: AvalonDevice, values: list[str], now: Instant) -> Reply:
+def help_(device: AvalonDevice, _values: list[str], now: Instant) -> Reply:
     """All verbs."""
     return info(device, now, "".join(f"{name}|" for name in VERBS))
 
@@ -289,8 +288,9 @@ def _number(text: str) -> int | None:
 Verb: TypeAlias = "Callable[[AvalonDevice, list[str], Instant], Reply]"
 VERBS: dict[str, Verb] = {
     "help": help_, "voltage": voltage, "fan-spd": fan_spd, "led": led, "workmode": workmode, "worklevel": worklevel,
-    "reboot": reboot, "softon": softon, "softoff": softoff, "hashpower": hashpower, "frequency": frequency, "loop": loop,
-    "password": password, "setpool": setpool, "ip": network, "dns": dns, "bootby": bootby, "restore": restore,
+    "reboot": reboot, "softon": softon, "softoff": softoff, "hashpower": hashpower, "frequency": frequency,
+    "loop": loop, "password": password, "setpool": setpool, "ip": network, "dns": dns, "bootby": bootby,
+    "restore": restore,
 }  # fmt: skip
 NEED_VALUE = frozenset(
     {"fan-spd", "led", "workmode", "worklevel", "reboot", "frequency", "password", "setpool", "ip", "dns"}

@@ -62,7 +62,7 @@ class AvalonReadings(Readings):
         "av": Window(None),
     }
     sensor_rise = (0.97, 1.24)
-    """Mean and hottest chip of a board (D: captures, 35 to 39 K and 47 K above the inlet; others' sensors read 38 K)."""
+    """Mean and hottest chip of a board (D: captures, 35 to 39 K and 47 K above the inlet)."""
 
     @property
     def image(self) -> Identity:
