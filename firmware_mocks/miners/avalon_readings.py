@@ -58,7 +58,6 @@ class AvalonReadings(Readings):
         "1m": Window(METER["tau_1m_ns"], exponential=True),
         "5m": Window(METER["tau_5m_ns"], exponential=True),
         "15m": Window(METER["tau_15m_ns"], exponential=True),
-        "spd": Window(METER["spd_window_ns"]),
         "av": Window(None),
     }
     sensor_rise = (0.97, 1.24)
@@ -140,8 +139,8 @@ class AvalonReadings(Readings):
 
     @property
     def ghs_spd(self) -> str:
-        """Present rate."""
-        return f"{self.ghs['spd']:.2f}"
+        """Present rate, by the main processor: it does not wait for cgminer's averages."""
+        return f"{self._mean(self.now, METER['spd_window_ns']) * 1e3:.2f}"
 
     @property
     def ghs_mm(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from emulator.wire import Action, Close, Instant, Send
-from firmware_mocks.miners.cgminer import MAX_REQUEST, ApiConversation, Dialect, Host, Reply, answer
+from firmware_mocks.miners.cgminer import IDLE_NS, MAX_REQUEST, ApiConversation, Dialect, Host, Reply, answer
 
 NO_REPLY = Reply("", 0, "")
 """What a command answers that only closes the connection."""
@@ -75,10 +75,11 @@ D = TypeVar("D", bound=QueueHost)
 class QueuedConversation(ApiConversation[D]):
     """One connection in the line: silent until it has its turn, then one request, one reply, close."""
 
-    __slots__ = ("_rouse", "_turned_away", "wake_ns")
+    __slots__ = ("_rouse", "_turned_away", "idle_timeout_ns", "wake_ns")
 
     def __init__(self, device: D, dialect: Dialect[D]) -> None:
         super().__init__(device, dialect)
+        self.idle_timeout_ns: int | None = IDLE_NS
         self.wake_ns: Instant | None = None
         self._rouse: Callable[[], None] | None = None
         self._turned_away = False
@@ -106,6 +107,7 @@ class QueuedConversation(ApiConversation[D]):
         if gone is not None:
             return gone
         self._heard = (self._heard + data)[:MAX_REQUEST]
+        self.idle_timeout_ns = None  # whoever has asked may wait for as long as he likes
         return self._look(now)
 
     def woken(self, now: Instant) -> Sequence[Action]:
