@@ -29,6 +29,7 @@ SHIPPED = {
     "antminer-stock": "firmware_mocks.miners.antminer_stock",
     "luxos": "firmware_mocks.miners.luxos",
     "avalon": "firmware_mocks.miners.avalon",
+    "bitaxe": "firmware_mocks.miners.bitaxe",
 }
 ENTRY_POINTS = "ramprig.miner_firmware"
 _registered: dict[str, Firmware] = {}
