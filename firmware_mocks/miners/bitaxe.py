@@ -46,8 +46,8 @@ class BitaxeDevice(MinerDevice):
     """One Bitaxe."""
 
     __slots__ = (
-        "_events", "_ready_ns", "_told_ns", "build", "conf", "hash_began_ns", "identify_until_ns", "knobs", "paused", "pauses",
-        "places", "stats_since_ns",
+        "_events", "_ready_ns", "_told_ns", "build", "conf", "hash_began_ns", "identify_until_ns", "knobs", "paused",
+        "pauses", "places", "stats_since_ns",
     )  # fmt: skip
 
     api_port = 0

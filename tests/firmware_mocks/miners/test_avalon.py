@@ -407,7 +407,7 @@ requests = (
     | st.builds(
         lambda name, parameter: json.dumps({"command": name, "parameter": parameter}).encode(),
         st.sampled_from(sorted(COMMANDS)) | st.text(max_size=9),
-        orders | st.none() | st.integers() | st.floats() | st.lists(st.text(max_size=3), max_size=3) | st.text(max_size=20),
+        orders | st.none() | st.integers() | st.floats() | st.lists(st.text(max_size=3)) | st.text(max_size=20),
     )
 )  # fmt: skip
 
