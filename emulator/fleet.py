@@ -37,8 +37,6 @@ _LONGEST_UPTIME_NS = 20 * 86_400 * 1_000_000_000  # estimate: sites reboot their
 
 _MAINS = ("mains_on", "mains_off")
 
-Goal = tuple[float, float]
-"""Shares of nominal power and nominal hash rate."""
 CommandHook = Callable[[Instant, Rows, str], None]
 
 
@@ -71,11 +69,10 @@ class Fleet:
         self._sleep_w: Floats = np.array([s.model.sleep_w for s in specs])
         draws = rows.astype(np.uint64)
         self._power_gain = 1.0 + _POWER_SPREAD * (self._seed / "power").normals_at(draws)
+        self._hash_ratio: Floats = np.ones(rows.size)
         self._hash_gain = 1.0 + _HASH_SPREAD * (self._seed / "hash").normals_at(draws)
         self.setpoint: Floats = np.ones(rows.size)
         """Share of nominal power each row is set to."""
-        self.hash_setpoint: Floats = np.ones(rows.size)
-        """Share of nominal hash rate that goes with it."""
         self.mains: NDArray[np.bool_] = np.ones(rows.size, dtype=np.bool_)
         self._asleep: NDArray[np.bool_] = np.zeros(rows.size, dtype=np.bool_)
         uptime = ((self._seed / "uptime").uniforms_at(draws) * _LONGEST_UPTIME_NS).astype(np.int64)
@@ -87,7 +84,7 @@ class Fleet:
         self._next_ns: NDArray[np.int64] = np.full(rows.size, NEVER, dtype=np.int64)
         self._draws: NDArray[np.uint64] = np.zeros(rows.size, dtype=np.uint64)
         self._soonest = NEVER
-        self._pending: list[tuple[Instant, int, Rows, str, Goal | None]] = []
+        self._pending: list[tuple[Instant, int, Rows, str, float | None, float | None]] = []
         self._sequence = 0
         zero = np.zeros(rows.size)
         self.log.append(
@@ -122,10 +119,7 @@ class Fleet:
                 known = sorted(name for of, name in self._script_start if of == code)
                 family = self._family_ids[code]
                 raise KeyError(f"phase family {family!r} has no script {script!r}; it has {', '.join(known)}")
-        goal = None
-        if setpoint is not None:
-            goal = (setpoint, setpoint**_HASH_EXPONENT if hash_share is None else hash_share)
-        self._schedule(at, rows, script, goal)
+        self._schedule(at, rows, script, setpoint, hash_share)
 
     def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
         """Give or take the mains voltage of `rows` at `at`, which may lie ahead.
@@ -138,18 +132,23 @@ class Fleet:
             heapq.heapify(self._pending)
         self._schedule(at, rows, "mains_on" if closed else "mains_off", None)
 
-    def _schedule(self, at: Instant, rows: Rows, name: str, goal: Goal | None) -> None:
+    def _schedule(
+        self, at: Instant, rows: Rows, name: str, setpoint: float | None, hash_share: float | None = None
+    ) -> None:
         self._sequence += 1
-        heapq.heappush(self._pending, (at, self._sequence, np.asarray(rows, dtype=np.int64), name, goal))
+        which = np.asarray(rows, dtype=np.int64)
+        heapq.heappush(self._pending, (at, self._sequence, which, name, setpoint, hash_share))
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def advance(self, now: Instant) -> None:
         """Bring every row up to `now`: carry out commands and enter the steps that are due, each at its instant."""
         while self._pending and self._pending[0][0] <= now:
-            at, _, rows, name, goal = heapq.heappop(self._pending)
+            at, _, rows, name, setpoint, hash_share = heapq.heappop(self._pending)
             self._run_due(at - 1)
-            self._carry_out(at, rows, name, goal)
+            if setpoint is not None:
+                self._hash_ratio[rows] = 1.0 if hash_share is None else hash_share / setpoint**_HASH_EXPONENT
+            self._carry_out(at, rows, name, setpoint)
         if self._soonest <= now:
             self._run_due(now)
 
@@ -163,7 +162,7 @@ class Fleet:
             due = np.flatnonzero(self._next_ns <= until)
             self._enter(due, self._step[due] + 1, self._next_ns[due])
 
-    def _carry_out(self, at: Instant, rows: Rows, name: str, goal: Goal | None) -> None:
+    def _carry_out(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
         if name == "mains_off":
             rows = rows[self.mains[rows]]
             self.mains[rows] = False
@@ -175,8 +174,8 @@ class Fleet:
             self.powered_since[rows] = at
             self._start(rows, "boot", at)
         else:
-            if goal is not None:
-                self.setpoint[rows], self.hash_setpoint[rows] = goal
+            if setpoint is not None:
+                self.setpoint[rows] = setpoint
             self._remember(rows[~self.mains[rows]], name)
             rows = rows[self.mains[rows]]
             if name == "retune":  # before the chips hash, the running script aims at the new goal by itself
@@ -312,8 +311,8 @@ class Fleet:
         return watts
 
     def _setpoint_ths(self, rows: Rows) -> Floats:
-        ths: Floats = self.nominal_ths[rows] * self._hash_gain[rows] * self.hash_setpoint[rows]
-        return ths
+        ths: Floats = self.nominal_ths[rows] * self._hash_gain[rows] * self.setpoint[rows] ** _HASH_EXPONENT
+        return ths * self._hash_ratio[rows]
 
 
 class MinerUnit:

@@ -278,7 +278,7 @@ class BitaxeDevice(MinerDevice):
         step = stop // SECOND
         draws = (self.seed / "log" / step).uniforms(64)
         count, chance = 0, float(draws[0])
-        limit = 2.718281828 ** -min(8.0, readings.nonces_per_s * (stop - start) / SECOND)
+        limit = 2.718281828 ** -min(8.0, readings.chip_nonces_per_s * (stop - start) / SECOND)
         while chance > limit and count < 20:
             count += 1
             chance *= float(draws[count])

@@ -91,7 +91,7 @@ class BitaxeReadings(Readings):
     # ---- rate -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def nonces_per_s(self) -> float:  # type: ignore[override]
+    def chip_nonces_per_s(self) -> float:
         """Nonces the chip returns each second at its present rate."""
         per_nonce = float(METER["asic_difficulty"]) * 2.0**32
         return max(1e-3, self.unit.hash_ths(self.now) * 1e12 / per_nonce)
@@ -105,9 +105,9 @@ class BitaxeReadings(Readings):
     def hash_ghs(self) -> float:
         """The rate as shown, GH/s: from the chip's counter of the last second, or from the last 100 nonces (v2.9.0)."""
         if self.build.rank < 11:
-            span_ns = round(METER["nonces_averaged"] / self.nonces_per_s * SECOND)
+            span_ns = round(METER["nonces_averaged"] / self.chip_nonces_per_s * SECOND)
             depth = METER["nonces_averaged"] ** -0.5
-            step = int((self.now - self.since_ns) * self.nonces_per_s / SECOND / 10.0)  # smoothed over ten nonces
+            step = int((self.now - self.since_ns) * self.chip_nonces_per_s / SECOND / 10.0)  # smoothed over ten nonces
             return self._shown(self._mean(self.now, span_ns) * 1e3 * (1.0 + depth * self._draw("nonces", step)))
         if self.device.is_held(self.now) or not self.is_hashing:
             return 0.0

@@ -142,8 +142,8 @@ class HttpConversation:
         "_server",
     )
 
-    idle_timeout_ns: int | None = KEEP_ALIVE_NS
     max_requests = MAX_REQUESTS
+    idle_timeout_ns: int | None = KEEP_ALIVE_NS
 
     def __init__(self, device: Host, app: App, port: int, server: str) -> None:
         self._device = device

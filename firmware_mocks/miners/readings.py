@@ -24,6 +24,8 @@ HASH_EXPONENT = 1.0 / 1.30
 """Clock goes with power to this exponent (M: vendor presets of S19 XP and S19k Pro)."""
 TICK_NS = 5 * SECOND
 """The cgminer family renews its averages every 5 s (S: hashmeter of cgminer 4.11)."""
+_NONCES_PER_S = 99.2
+"""Nonces a unit returns each second (M: S19 Pro); their Poisson noise is the noise of the short average."""
 _KERNEL_EDGES = (0.0, 0.5, 1.0, 1.75, 3.0, 5.0)
 """Pieces of an exponential average in time constants; in each the exact mean is taken."""
 
@@ -66,8 +68,6 @@ class Readings:
     windows: ClassVar[Mapping[str, Window]] = {}
     tick_ns: ClassVar[int] = TICK_NS
     """How often the firmware renews its averages."""
-    nonces_per_s: float = 99.2
-    """Nonces a unit returns each second (M: S19 Pro); their Poisson noise is the noise of the short average."""
     share_difficulty: float = 262_144.0
     reject_share: float = 0.0015
     sensor_rise: ClassVar[tuple[float, ...]] = (0.55, 0.65, 0.94, 1.0)
@@ -155,7 +155,7 @@ class Readings:
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
                 noise = float((self.device.seed / "meter" / name).normals(1, start=tick)[0])
-                depth = (2.0 * self.nonces_per_s * window.span_ns / SECOND) ** -0.5
+                depth = (2.0 * _NONCES_PER_S * window.span_ns / SECOND) ** -0.5
                 measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
             else:
                 measured[name] = self._mean(as_of, window.span_ns)

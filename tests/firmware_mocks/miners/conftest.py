@@ -169,11 +169,13 @@ def host() -> Callable[..., miners.HostInfo]:
 
 @pytest.fixture
 def bench(host: Callable[..., miners.HostInfo]) -> Callable[..., Bench]:
-    """Make a face: bench("luxos", "s21", knob=value)."""
+    """Make a face: bench("luxos", "s21", knob=value); without a model on an S19j Pro, or what the firmware runs on."""
 
-    def make(firmware: str, model_id: str = "s19j_pro", **knobs: Any) -> Bench:
-        unit = FakeUnit(model(model_id))
-        return Bench(miners.load(firmware).tuned(**knobs).boot(unit, host(), Seed(11) / "miner" / 0), unit)
+    def make(firmware: str, model_id: str = "", **knobs: Any) -> Bench:
+        face = miners.load(firmware).tuned(**knobs)
+        default = "s19j_pro" if "s19j_pro" in face.models else min(face.models)
+        unit = FakeUnit(model(model_id or default))
+        return Bench(face.boot(unit, host(), Seed(11) / "miner" / 0), unit)
 
     return make
 
