@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from emulator.wire import Action, Attended, Conversation, Device, Instant, Reach, Send, Speaker
+from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,9 +141,11 @@ class _OverheardSpeaker(_Overheard):
         return self._said(self._speaker.woken(now), now)
 
     def attend(self, rouse: Callable[[], None]) -> None:
-        if isinstance(self._speaker, Attended):
-            self._speaker.attend(rouse)
+        told: Callable[[Callable[[], None]], object] | None = getattr(self._speaker, "attend", None)
+        if told is not None:
+            told(rouse)
 
     def lost(self, now: Instant) -> None:
-        if isinstance(self._speaker, Attended):
-            self._speaker.lost(now)
+        told: Callable[[Instant], object] | None = getattr(self._speaker, "lost", None)
+        if told is not None:
+            told(now)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from emulator.faults import Dice, Fault, FaultHook, FaultPlan, seeds_of
 from emulator.seed import Seed
-from emulator.wire import Action, Attended, Close, Conversation, Device, Instant, Reach, Send
+from emulator.wire import Action, Close, Conversation, Device, Instant, Reach, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,15 @@ class FaultyConversation:
 
     def attend(self, rouse: Callable[[], None]) -> None:
         """Pass on that the connection stands."""
-        if isinstance(self._inner, Attended):
-            self._inner.attend(rouse)
+        attend: Callable[[Callable[[], None]], object] | None = getattr(self._inner, "attend", None)
+        if attend is not None:
+            attend(rouse)
 
     def lost(self, now: Instant) -> None:
         """Pass on that the connection is gone: no fault hides that from a device."""
-        if isinstance(self._inner, Attended):
-            self._inner.lost(now)
+        lost: Callable[[Instant], object] | None = getattr(self._inner, "lost", None)
+        if lost is not None:
+            lost(now)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""

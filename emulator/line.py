@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from emulator.clock import Clock
-from emulator.wire import SECOND, Action, Attended, Conversation, Instant, Reach, Send, Speaker
+from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
@@ -44,8 +44,8 @@ class Line(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_attended", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle",
-        "_last_ns", "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
+        "_attend", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle",
+        "_last_ns", "_lost", "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +60,6 @@ class Line(asyncio.Protocol):
         self._clock = clock
         self._conversation = conversation
         self._speaker = conversation if isinstance(conversation, Speaker) else None
-        self._attended = conversation if isinstance(conversation, Attended) else None
         self._heard = heard
         self._defect = defect
         self._over = over
@@ -73,6 +72,8 @@ class Line(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._choked = self._paused = self._ended = self._done = False
+        self._attend: Callable[[Callable[[], None]], object] | None = getattr(conversation, "attend", None)
+        self._lost: Callable[[Instant], object] | None = getattr(conversation, "lost", None)
 
     # --- what the transport says ------------------------------------------------------------------------------------
 
@@ -83,8 +84,8 @@ class Line(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=OUTPUT_LIMIT_BYTES)
         self._watch_idleness()
-        if self._attended is not None:
-            self._guarded(self._attended.attend, self._rouse)
+        if self._attend is not None:
+            self._guarded(self._attend, self._rouse)
 
     def data_received(self, data: bytes) -> None:
         if self._done:
@@ -122,8 +123,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
         self._over(self)
-        if self._attended is not None:
-            self._guarded(self._attended.lost, self._clock.now())
+        if self._lost is not None:
+            self._guarded(self._lost, self._clock.now())
 
     # --- what the device does ---------------------------------------------------------------------------------------
 
@@ -161,7 +162,7 @@ class Line(asyncio.Protocol):
             self._wake = None
         self._watch_wake()
 
-    def _guarded(self, tell: Callable[[Ask], None], what: Ask) -> None:
+    def _guarded(self, tell: Callable[[Ask], object], what: Ask) -> None:
         try:
             tell(what)
         except Exception:

@@ -74,23 +74,6 @@ def test_who_speaks_unasked_still_does_and_is_overheard(traffic: Traffic) -> Non
     assert not hasattr(Tap(House(), "m", "miner", traffic).converse(80, "", 0), "wake_ns")
 
 
-def test_who_counts_his_connections_still_does_and_hears_of_their_end(traffic: Traffic) -> None:
-    told: list[object] = []
-
-    class Counted(Clock):
-        def attend(self, rouse: Callable[[], None]) -> None:
-            told.append(rouse)
-
-        def lost(self, now: Instant) -> None:
-            told.append(now)
-
-    for kind in (Counted, Clock):
-        conversation = Tap(House(kind), "m", "miner", traffic).converse(80, "127.0.0.1", 0)
-        conversation.attend(print)  # type: ignore[attr-defined]
-        conversation.lost(SECOND)  # type: ignore[attr-defined]
-    assert told == [print, SECOND]
-
-
 def test_requests_are_counted_by_kind_and_the_longest_silence_by_device(traffic: Traffic) -> None:
     meter = Tap(House(), "meter-poi", "meter", traffic).converse(502, "", 0)
     miner = Tap(House(), "miner-0001", "miner", traffic).converse(80, "", 0)
@@ -141,3 +124,20 @@ def test_the_record_is_bounded_and_says_how_much_it_left_out(
 def test_a_run_without_traffic_has_an_empty_table(traffic: Traffic, tmp_path: Path) -> None:
     traffic.write(tmp_path / "frames.parquet")
     assert pq.read_table(tmp_path / "frames.parquet").num_rows == 0
+
+
+def test_who_counts_his_connections_still_does_and_hears_of_their_end(traffic: Traffic) -> None:
+    told: list[object] = []
+
+    class Counted(Clock):
+        def attend(self, rouse: Callable[[], None]) -> None:
+            told.append(rouse)
+
+        def lost(self, now: Instant) -> None:
+            told.append(now)
+
+    for kind in (Counted, Clock):
+        conversation = Tap(House(kind), "m", "miner", traffic).converse(80, "127.0.0.1", 0)
+        conversation.attend(print)  # type: ignore[attr-defined]
+        conversation.lost(SECOND)  # type: ignore[attr-defined]
+    assert told == [print, SECOND]
