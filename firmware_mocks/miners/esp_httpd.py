@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import h11
 
@@ -70,6 +70,10 @@ class Places:
         """The server has started anew."""
         self._taken.clear()
         self._waiting.clear()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Places:
+        """Itself: who has a place is the network's, no copy of a device can change it."""
+        return self
 
     @property
     def listeners(self) -> int:

@@ -7,7 +7,7 @@ does. What a command does and says is the face's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from emulator.wire import Action, Close, Instant, Send
 from firmware_mocks.miners.cgminer import IDLE_NS, MAX_REQUEST, ApiConversation, Dialect, Host, Reply, answer
@@ -57,6 +57,10 @@ class Turnstile:
     def clear(self) -> None:
         """The server has started anew."""
         self._callers.clear()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Turnstile:
+        """Itself: who stands in the line is the network's, no copy of a device can change it."""
+        return self
 
 
 class QueueHost(Host, Protocol):
