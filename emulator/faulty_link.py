@@ -182,6 +182,19 @@ class FaultyConversation:
         """When the conversation next has something to say unasked; None when it has not, or is over."""
         return None if self._over else getattr(self.inner, "wake_ns", None)
 
+    def attend(self, rouse: Callable[[], None]) -> None:
+        """Pass on that the connection stands."""
+        attend: Callable[[Callable[[], None]], object] | None = getattr(self.inner, "attend", None)
+        if attend is not None:
+            attend(rouse)
+
+    def lost(self, now: Instant) -> None:
+        """Pass on that the connection is gone: no fault hides that from a device."""
+        self._over, self._sent_ns = True, now
+        lost: Callable[[Instant], object] | None = getattr(self.inner, "lost", None)
+        if lost is not None:
+            lost(now)
+
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass a request on, unless it is lost or meets a closed port, and disturb the reply."""
         self._last_ns = now
