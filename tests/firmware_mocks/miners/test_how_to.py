@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import load_rig
 from emulator.clock import Clock, run
@@ -71,7 +72,7 @@ def test_the_guides_firmware_is_found_by_its_entry_point_and_runs_on_a_rig_that_
 
     async def main(clock: Clock) -> None:
         file, path = load_rig(str(ACME / "rig.toml"))
-        rig = Rig(file, str(path), clock, Seed(5), 60.0)
+        rig = Rig(lay_out(file, str(path)), clock, Seed(5), 60.0)
         entry = rig.inventory()["miners"][0]
         assert (entry["firmware"], entry["ports"], entry["model"]) == ("acme", {"api": 4028, "web": 80}, "S21")
         address, unit = entry["address"], rig.units[0]
