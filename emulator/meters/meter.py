@@ -1,72 +1,33 @@
-"""A meter at work: true power, voltage and frequency become what its registers read at an instant.
+"""A meter at work: what its registers read at an instant, and what writing them does.
 
-Owns the update ticks, averaging windows, gain errors and counters of one instance; the register map comes from its
-product, its parameters are in `settings.py`, the truth comes from the point it measures and from the grid.
+Owns the update ticks and the register tables of one instance; what it measures is in `measuring.py`, its parameters
+are in `settings.py`, the map comes from its product.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from emulator.meters.measuring import Gains, Mains, Sensor
 from emulator.meters.quantities import GROUPS, QUANTITIES
 from emulator.meters.settings import Settings
 from emulator.modbus.pdu import ExceptionCode, ModbusError, Model
 from emulator.modbus.registers import Bank, RegisterMap, Row, Source, Ticks
 from emulator.modbus.tcp import PORT, ModbusTcpDevice
-from emulator.wire import MINUTE, SECOND, Instant
+from emulator.wire import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from emulator.meters.product import MeterProduct, Refresh
     from emulator.seed import Seed
     from emulator.site import PowerPoint
 
-_NEVER = -(2**63)
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _HEADROOM = 2.0
 """Scale factors leave room for twice the rated power (estimate)."""
-
-
-class Mains(Protocol):
-    """What a meter sees of the grid."""
-
-    def frequency_hz(self, at: Instant) -> float:
-        """True frequency."""
-        ...
-
-    def mean_frequency_hz(self, start: Instant, stop: Instant) -> float:
-        """Exact mean."""
-        ...
-
-
-class Gains:
-    """Measured over true value of one instance, each within the product's promise. Without a seed the meter is exact.
-
-    Current is not measured apart: its gain is that of power over that of voltage.
-    """
-
-    __slots__ = ("frequency", "power", "voltage")
-
-    def __init__(self, product: MeterProduct, seed: Seed | None, power: float | None = None) -> None:
-        self.voltage = self.frequency = self.power = 1.0
-        if seed is not None:
-            promise = product.accuracy
-            drawn = (seed / "gain").normals(3)
-            self.voltage = 1.0 + _within(drawn[0] * promise.voltage_sigma, promise.voltage_limit)
-            current = 1.0 + _within(drawn[1] * promise.current_sigma, promise.current_limit)
-            self.power = 1.0 + _within(self.voltage * current - 1.0, promise.power_limit)
-            self.frequency = 1.0 + _within(drawn[2] * promise.frequency_sigma, promise.frequency_limit)
-        if power is not None:
-            self.power = power
-
-
-def _within(error: float, limit: float) -> float:
-    return float(min(limit, max(-limit, error)))
 
 
 class Meter(Model):
@@ -103,9 +64,9 @@ class Meter(Model):
     ) -> None:
         if power_factor is not None and not 0.0 < power_factor <= 1.0:
             raise ValueError(f"power factor {power_factor} is outside 0 to 1")
-        unknown = set(refresh or {}) - set(GROUPS)
+        unknown = set(refresh or {}) - set(product.refresh)
         if unknown:
-            raise ValueError(f"unknown refresh group {unknown.pop()!r}; there are {', '.join(GROUPS)}")
+            raise ValueError(f"unknown refresh group {unknown.pop()!r}; there are {', '.join(product.refresh)}")
         if base is not None and base not in product.bases:
             raise ValueError(f"base {base}: the map of {product.id} begins at {', '.join(map(str, product.bases))}")
         self.product = product
@@ -113,19 +74,22 @@ class Meter(Model):
         self.functions = product.functions
         self.identity = product.identity
         self.gains = Gains(product, seed, gain)
-        self.phases = product.phases
-        self.power_factor = product.power_factor if power_factor is None else power_factor
-        self.constants = product.constants
         self.refresh = {**product.refresh, **(refresh or {})}
         self.settings = Settings(product.settings, unit, seed, settings)
         self._point = point
-        self._grid = grid
-        self._exports = exports
-        self._wall = wall
-        self._ticks = {group: Ticks(self.refresh[group].period_ns, phase_ns) for group in GROUPS}
-        self._power: tuple[Instant, float] = (_NEVER, 0.0)
-        self._voltage: tuple[Instant, float] = (_NEVER, 0.0)
-        self._counted: tuple[Instant, float, float] = (0, 0.0, 0.0)
+        self._ticks = {group: Ticks(each.period_ns, phase_ns) for group, each in self.refresh.items()}
+        power_factor = product.power_factor if power_factor is None else power_factor
+
+        def sensor(frequency: str, power: str) -> Sensor:
+            windows = {"frequency": self.refresh[frequency].window_ns, "power": self.refresh[power].window_ns}
+            return Sensor(
+                product, point, grid, self.settings, self.gains, windows, self._ticks,
+                power_factor=power_factor, exports=exports, wall=wall,
+            )  # fmt: skip
+
+        self._sensor = sensor("frequency", "power")
+        self._fast = {group: sensor(group, group) for group in self.refresh if group not in GROUPS}
+        self.power_factor = power_factor
         self._set_factors(product.rated_w if rated_w is None else rated_w)
         base = product.bases[0] if base is None else base
         self._maps = {"input": self._placed(product.input, base)}
@@ -143,7 +107,7 @@ class Meter(Model):
         Raises KeyError for a name that `emulator.meters.quantities` does not have.
         """
         found = QUANTITIES[quantity]
-        return found.at(self, self._ticks[found.group].last(now))
+        return found.at(self._sensor, self._ticks[found.group].last(now))
 
     # What the registers read and take (DataModel) --------------------------------------------------------------------
 
@@ -172,10 +136,19 @@ class Meter(Model):
         self.write_registers(address, word.to_bytes(2, "big"), now)
 
     def write_registers(self, address: int, words: bytes, now: Instant) -> None:
-        """Set parameters; exception 02 unless whole ones are covered, 03 when one is locked or refuses the value."""
+        """Set parameters; exception 02 unless whole ones are covered, 03 when one is locked or refuses the value.
+
+        Where the product lets a client write a part of a parameter, its other words stay as they are.
+        """
         rows = self._holding.registers.covered(address, len(words) // 2)
-        if rows is None or (self.product.one_write and len(rows) > 1):
+        if not rows or (self.product.one_write and len(rows) > 1):
             raise ModbusError(ExceptionCode.ILLEGAL_DATA_ADDRESS)
+        start, stop = rows[0].address, rows[-1].address + rows[-1].registers
+        if len(words) != 2 * (stop - start):
+            if not self.product.partial_writes:
+                raise ModbusError(ExceptionCode.ILLEGAL_DATA_ADDRESS)
+            present, at = self._holding.read(start, stop - start, now), 2 * (address - start)
+            words = present[:at] + words + present[at + len(words) :]
         turned = self.settings.turned
         self.settings.write(rows, words, now)
         if self.settings.turned != turned:
@@ -220,75 +193,10 @@ class Meter(Model):
         sizes |= {"var": sizes["va"], "a": 2.0 * _HEADROOM * sizes["va"] / voltage_v if voltage_v else 0.0}
         return sizes.get(row.quantity.rpartition("_")[2], 0.0) / row.scale
 
-    # What it measures at a tick (quantities.Measuring) ---------------------------------------------------------------
-
-    def frequency_hz(self, tick: Instant) -> float:
-        """Mean over the frequency window before `tick`."""
-        start, grid = max(0, tick - self.refresh["frequency"].window_ns), self._grid
-        true_hz = grid.mean_frequency_hz(start, tick) if tick > start else grid.frequency_hz(0)
-        return true_hz * self.gains.frequency
-
-    def power_w(self, tick: Instant) -> float:
-        """Mean over the power window before `tick`: a difference of two energies."""
-        if tick != self._power[0]:
-            start, point = max(0, tick - self.refresh["power"].window_ns), self._point
-            true_w = point.energy_j(start, tick) * SECOND / (tick - start) if tick > start else point.power_w(0)
-            by_current, by_voltage = self.settings.errors(tick)
-            self._power = (tick, true_w * self.gains.power * by_current * by_voltage)
-        return self._power[1]
-
-    def voltage_v(self, tick: Instant) -> float:
-        """Mean of the voltages at both ends of the window before `tick`: exact for a ramp, half-way for a step."""
-        if tick != self._voltage[0]:
-            start = max(0, tick - self.refresh["power"].window_ns)
-            true_v = 0.5 * (self._point.voltage_v(start) + self._point.voltage_v(max(0, tick)))
-            self._voltage = (tick, true_v * self.gains.voltage * self.settings.errors(tick)[1])
-        return self._voltage[1]
-
-    def energy_j(self, tick: Instant) -> tuple[float, float]:
-        """Imported and exported energy from the start of the run to `tick`; counters stand at 0 when the run starts."""
-        if tick <= 0:
-            return 0.0, 0.0
-        if not self._exports:
-            net_j = self._metered_j(0, tick)
-            return max(net_j, 0.0), max(-net_j, 0.0)
-        counted, imported_j, exported_j = self._counted if self._counted[0] <= tick else (0, 0.0, 0.0)
-        step_ns = self._ticks["energy"].period_ns
-        while counted < tick:
-            stop = min(tick, self._ticks["energy"].last(counted) + step_ns)
-            net_j = self._metered_j(counted, stop)
-            imported_j += max(net_j, 0.0)
-            exported_j += max(-net_j, 0.0)
-            counted = stop
-        self._counted = (counted, imported_j, exported_j)
-        return imported_j, exported_j
-
-    def demand_w(self, tick: Instant) -> float:
-        """Mean power over the demand period that ends at `tick`; the setting 0 means the present power."""
-        period_ns = round(self.settings.get("demand_period_min", 0.0) * MINUTE)
-        start = max(0, tick - period_ns)
-        if period_ns == 0 or tick <= start:
-            return self.power_w(self._ticks["power"].last(tick))
-        return self._metered_j(start, tick) * SECOND / (tick - start)
-
-    def ratios(self, tick: Instant) -> tuple[float, float]:
-        """Primary over secondary of the current and of the voltage transformers, as the meter is set."""
-        return self.settings.ratios(tick)
-
-    def wall(self, tick: Instant) -> datetime:
-        """The meter's own clock; it stands at the beginning of 2026 when the run starts unless it was told the date."""
-        return self._wall(tick) if self._wall is not None else _EPOCH + timedelta(microseconds=tick // 1000)
-
-    def _metered_j(self, start: Instant, stop: Instant) -> float:
-        """Net energy as the meter counts it, each part with the transformer ratios that were set then."""
-        total_j = 0.0
-        for since, until in pairwise([start, *self.settings.edges(start, stop), stop]):
-            by_current, by_voltage = self.settings.errors(since)
-            total_j += self._point.energy_j(since, until) * by_current * by_voltage
-        return total_j * self.gains.power
-
     def _source(self, quantity: str) -> Source:
         if quantity in self.product.settings:
             return Source("", lambda _now: self.settings[quantity])
-        found = QUANTITIES[quantity]
-        return Source(found.group, functools.partial(found.at, self))
+        name, _, group = quantity.partition("@")
+        found = QUANTITIES[name]
+        sensor = self._fast[group] if group else self._sensor
+        return Source(group or found.group, functools.partial(found.at, sensor))

@@ -70,6 +70,8 @@ class MeterProduct:
     """What a request for this one register reads, in any table, whatever a longer request finds there."""
     one_write: bool
     """A request may write one parameter only."""
+    partial_writes: bool
+    """A request may write some words of a parameter."""
     refresh: Mapping[str, Refresh]
     accuracy: Accuracy
     power_factor: float
@@ -100,7 +102,8 @@ def read_product(file: Traversable) -> MeterProduct:
     """Read a meter's TOML file. Raises ProductError that names file, key, value and remedy."""
     top = Table.load(file)
     limits, accuracy, constants = top.table("limits"), top.table("accuracy"), top.table("constants")
-    refresh_tables = {group: top.table("refresh").table(group) for group in GROUPS}
+    refresh = top.table("refresh")
+    refresh_tables = {group: refresh.table(group) for group in dict.fromkeys((*GROUPS, *refresh.keys))}
     published = top.table("published")
     for key in published.keys:
         published.fact(key).text("value")
@@ -119,6 +122,7 @@ def read_product(file: Traversable) -> MeterProduct:
         type_code_holding=_type_code(limits, "type_code_holding"),
         singles=_singles(top.tables("single")),
         one_write=limits.has("one_write") and limits.fact("one_write").boolean("value"),
+        partial_writes=limits.has("partial_writes") and limits.fact("partial_writes").boolean("value"),
         refresh={group: _refresh(table) for group, table in refresh_tables.items()},
         accuracy=Accuracy(*(accuracy.fact(key).number("value", low=0.0) for key in Accuracy.__slots__)),
         power_factor=constants.fact("power_factor").number("value", low=0.01, high=1.0),

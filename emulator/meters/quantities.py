@@ -95,6 +95,15 @@ def _signed_power_factor(meter: Measuring, tick: Instant) -> float:
     return math.copysign(meter.power_factor, meter.power_w(tick))
 
 
+def _power_factor(meter: Measuring, _tick: Instant) -> float:
+    return meter.power_factor
+
+
+def _balanced(_meter: Measuring, _tick: Instant) -> float:
+    """All lines carry the same: nothing is unbalanced."""
+    return 0.0
+
+
 def _current_sum_a(meter: Measuring, tick: Instant) -> float:
     """The lines' currents together, I = P / (V PF)."""
     voltage_v = meter.voltage_v(tick)
@@ -169,6 +178,7 @@ _INSTANT: Mapping[str, Formula] = {
     "apparent_va": _apparent_va,
     "reactive_var": _reactive_var,
     "power_factor": _signed_power_factor,
+    "power_factor_unsigned": _power_factor,
     "phase_angle_deg": _angle_deg,
     "voltage_mean_v": _VOLTAGE,
     "voltage_line_mean_v": _line_voltage_v,
@@ -176,6 +186,8 @@ _INSTANT: Mapping[str, Formula] = {
     "current_sum_a": _current_sum_a,
     "current_neutral_a": _neutral_a,
     "thd_voltage_mean_percent": _constant("thd_voltage_percent"),
+    "unbalance_voltage_percent": _balanced,
+    "unbalance_current_percent": _balanced,
 }
 _LINES: Mapping[str, Formula] = {
     "voltage_{}_v": _VOLTAGE,
@@ -184,6 +196,7 @@ _LINES: Mapping[str, Formula] = {
     "apparent_{}_va": _each(_apparent_va),
     "reactive_{}_var": _each(_reactive_var),
     "power_factor_{}": _signed_power_factor,
+    "power_factor_unsigned_{}": _power_factor,
     "phase_angle_{}_deg": _angle_deg,
     "thd_voltage_{}_percent": _constant("thd_voltage_percent"),
     "thd_current_{}_percent": _constant("thd_current_percent"),

@@ -74,7 +74,8 @@ class Row:
     factor: str = ""
     """The parameter whose value is a decimal exponent of `scale`, where the device shows one."""
     text: str = ""
-    """What a text row reads, filled up with NULs; `{}` stands for its quantity as an integer."""
+    """What a text row reads, filled up with NULs; `{}` stands for its quantity as an integer. Low first: the first
+    character of each register stands in its low byte."""
 
     @property
     def character(self) -> str:
@@ -152,7 +153,10 @@ class Row:
 
     def _characters(self, value: float) -> bytes:
         text = self.text.format(int(value) if math.isfinite(value) else 0)
-        return text.encode("latin-1", "replace")[: 2 * self.length]
+        data = text.encode("latin-1", "replace")[: 2 * self.length].ljust(2 * self.length, b"\0")
+        if self.order is WordOrder.LOW_FIRST:
+            return b"".join(data[i : i + 2][::-1] for i in range(0, len(data), 2))
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +184,20 @@ class Plan:
 class RegisterMap:
     """All rows of one register table. Raises ValueError when two rows overlap or leave the address space."""
 
-    def __init__(self, rows: Sequence[Row], hole: Hole = Hole.EXCEPTION, *, whole_values: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        hole: Hole = Hole.EXCEPTION,
+        *,
+        whole_values: bool = False,
+        blocks: Mapping[int, int] | None = None,
+    ) -> None:
         self.rows = tuple(sorted(rows, key=lambda row: row.address))
         self.hole = hole
         self.whole_values = whole_values
         """A read that begins or ends inside a value is exception 02."""
+        self.blocks = blocks or {}
+        """Spans (address -> registers) that can only be read alone and whole; anything else is exception 02."""
         self._starts = [row.address for row in self.rows]
         free = 0
         for row in self.rows:
@@ -196,28 +209,25 @@ class RegisterMap:
 
     def changed(self, change: Callable[[Row], Row]) -> RegisterMap:
         """The same table with every row changed."""
-        return RegisterMap([change(row) for row in self.rows], self.hole, whole_values=self.whole_values)
-
-    def moved(self, by: int) -> RegisterMap:
-        """The same table `by` registers further up. Raises ValueError when it leaves the address space."""
-        return self.changed(lambda row: replace(row, address=row.address + by))
+        rows = [change(row) for row in self.rows]
+        return RegisterMap(rows, self.hole, whole_values=self.whole_values, blocks=self.blocks)
 
     def turned(self) -> RegisterMap:
         """The same table with the opposite word order in every number."""
         other = {WordOrder.HIGH_FIRST: WordOrder.LOW_FIRST, WordOrder.LOW_FIRST: WordOrder.HIGH_FIRST}
         return self.changed(lambda row: row if row.type == TEXT else replace(row, order=other[row.order]))
 
-    def covered(self, address: int, count: int) -> tuple[Row, ...] | None:
-        """The rows that make up exactly this span; None where it has a hole or cuts a value."""
+    def covered(self, address: int, count: int) -> tuple[Row, ...]:
+        """The rows that this span touches; none where it has a hole."""
         rows: list[Row] = []
-        at, stop = address, address + count
-        while at < stop:
+        at = address
+        while at < address + count:
             row = self.row_at(at)
-            if row is None or row.address != at:
-                return None
+            if row is None:
+                return ()
             rows.append(row)
-            at += row.registers
-        return tuple(rows) if at == stop else None
+            at = row.address + row.registers
+        return tuple(rows)
 
     def row_at(self, address: int) -> Row | None:
         """The row that covers `address`."""
@@ -229,6 +239,9 @@ class RegisterMap:
     def plan(self, address: int, count: int) -> Plan:
         """How to serve `count` registers from `address`; raises exception 02 where the product does."""
         stop = address + count
+        for start, size in self.blocks.items():
+            if address < start + size and start < stop and (address, count) != (start, size):
+                raise ModbusError(ExceptionCode.ILLEGAL_DATA_ADDRESS)
         first = self.row_at(address)
         at = start = address if first is None else first.address
         rows: list[Row] = []
@@ -240,7 +253,7 @@ class RegisterMap:
                 break
             self._skip(at, row.address, layout, fill)
             size = row.registers
-            if row.order is WordOrder.LOW_FIRST and size > 1:
+            if row.order is WordOrder.LOW_FIRST and size > 1 and row.type != TEXT:
                 turned.append((2 * (row.address - start), 2 * (row.address - start + size)))
             rows.append(row)
             layout.append(row.character)

@@ -168,7 +168,8 @@ def test_parameters_are_written_together_or_not_at_all(meter):
     assert read(meter, 50, ">H") == 20
     write(meter, 50, 30, 2)
     assert (read(meter, 50, ">H"), read(meter, 51, ">H")) == (30, 2)
-    for address, words in ((10, (0, 0)), (53, (1,)), (30, (1, 1, 1, 1)), (52, (0, 1)), (60, (0,)), (11, (0,))):
+    refusals = {10: (0, 0), 53: (1,), 30: (1, 1, 1, 1), 52: (0, 1), 9: (0, 0), 60: (0,), 11: (0,)}
+    for address, words in refusals.items():
         with pytest.raises(ModbusError) as refused:
             write(meter, address, *words)
         assert refused.value.code == 2
