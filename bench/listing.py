@@ -55,12 +55,12 @@ def _meters() -> tuple[Columns, Rows]:
         product = load_product(name)
         registers = {row.address: row for row in (*product.input.rows, *product.holding.rows)}.values()
         figures = {fact.name: f"{fact.value} [{fact.grade}]" for fact in product.facts}
+        power, frequency = figures["refresh.power.period"], figures["refresh.frequency.period"]
         rows.append(
             (
                 name,
                 f"{product.make} {product.model}: {product.title}",
-                f"power every {figures['refresh.power.period']} within {figures['accuracy.power_limit']}, "
-                f"frequency every {figures['refresh.frequency.period']}",
+                f"power every {power} within {figures['accuracy.power_limit']}, frequency every {frequency}",
                 f"registers {_counted(registers)}; figures {_counted(product.facts)}",
                 _sources((*registers, *product.facts)),
             )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from emulator.seed import Seed
     from emulator.site import PowerPoint
 
+_DIAGNOSTICS = 0x08
+_ECHO_BYTES = 5
 _HEADROOM = 2.0
 """Scale factors leave room for twice the rated power (estimate)."""
 
@@ -155,6 +157,12 @@ class Meter(Model):
             self._lay_out()
         self._input.forget()
         self._holding.forget()
+
+    def other(self, pdu: bytes, now: Instant) -> bytes:
+        """Function 8: the meters that have it return what is sent with sub-function 0, and refuse the others."""
+        if pdu[0] != _DIAGNOSTICS or pdu[1:3] != b"\x00\x00" or len(pdu) != _ECHO_BYTES:
+            raise ModbusError(ExceptionCode.ILLEGAL_FUNCTION)
+        return pdu
 
     def _lay_out(self) -> None:
         """Put the tables together in the word order that is set; one that stands twice is computed once."""
