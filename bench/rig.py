@@ -144,7 +144,10 @@ class Rig:
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
             phase_ns = int((own / "phase").uniform() * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
-            meter = Meter(product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh)
+            meter = Meter(
+                product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh,
+                settings=place.settings, base=place.base, rated_w=abs(point.power_w(0)), wall=self.clock.wall,
+            )  # fmt: skip
             self.meters[place.id] = meter
             self._attach(place.id, "meter", place.address, meter.device())
 
