@@ -62,7 +62,7 @@ def test_any_bytes_never_raise_and_never_pile_up(junk, data):
     actions = []
     for start, stop in pairwise(edges):
         actions += conversation.received(junk[start:stop], 0)
-        assert len(conversation._rest) < 260
+        assert len(conversation._splitter._rest) < 260
     assert actions == talk(junk)
     assert all(isinstance(action, Send) for action in actions[:-1])
 
