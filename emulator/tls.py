@@ -6,6 +6,7 @@ caller's. Since nothing but bytes passes, it is the same in real and in virtual 
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Sequence
 
@@ -71,8 +72,7 @@ class TlsConversation:
         try:
             inner = self._inner if self._inner is not None else self._shaken(actions, now)
             while plain := self._session.read(_CHUNK_BYTES):
-                self._say(inner.received(plain, now), actions)
-                if self._over:
+                if not self._say(inner.received(plain, now), actions):
                     return actions
         except ssl.SSLWantReadError:
             self._flush(actions)
@@ -90,9 +90,7 @@ class TlsConversation:
         if self._over:
             return ()
         actions: list[Action] = []
-        if self._inner is not None:
-            self._say(self._inner.ended(now), actions)
-        if not self._over:
+        if self._inner is None or self._say(self._inner.ended(now), actions):
             self._close(Close(), actions)
         return actions
 
@@ -112,7 +110,8 @@ class TlsConversation:
         self.idle_timeout_ns = self._inner.idle_timeout_ns
         return self._inner
 
-    def _say(self, said: Sequence[Action], actions: list[Action]) -> None:
+    def _say(self, said: Sequence[Action], actions: list[Action]) -> bool:
+        """Encrypt what the device inside says; False when it has ended the connection."""
         for action in said:
             if isinstance(action, Send):
                 if action.data:
@@ -120,18 +119,17 @@ class TlsConversation:
                     actions.append(Send(self._outgoing.read(), action.delay_ns))
             else:
                 self._close(action, actions)
-                return
+                return False
         if self._inner is not None:
             self.idle_timeout_ns = self._inner.idle_timeout_ns
+        return True
 
     def _close(self, close: Close, actions: list[Action]) -> None:
         self._over = True
         delay_ns = close.delay_ns
         if not close.reset and self._inner is not None:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # it wants the peer's own farewell, which nobody waits for
                 self._session.unwrap()
-            except ssl.SSLError:  # it wants the peer's own farewell, which nobody waits for
-                pass
             if self._outgoing.pending:
                 actions.append(Send(self._outgoing.read(), delay_ns))
                 delay_ns = 0

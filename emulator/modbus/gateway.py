@@ -126,12 +126,12 @@ class ModbusGateway:
                 slave.hear(rtu.encode(BROADCAST, job.pdu), now)
             turn.over_ns = heard_ns + BROADCAST_TURNAROUND_NS
             return
-        slave = self.slaves.get(job.unit)
-        if slave is None:
+        called = self.slaves.get(job.unit)
+        if called is None:
             turn.over_ns = heard_ns + self.timeout_ns
             job.reply = None if self.missing is UnitPolicy.SILENT else _failed(job.pdu)
             return
-        said = slave.hear(rtu.encode(job.unit, job.pdu), now)
+        said = called.hear(rtu.encode(job.unit, job.pdu), now)
         began_ns = heard_ns + sum(part.delay_ns for part in said)
         frame = b"".join(part.data for part in said)
         over_ns = began_ns + self.form.span_ns(len(frame)) + self.form.t35_ns
@@ -150,13 +150,14 @@ def _failed(pdu: bytes) -> bytes:
 class _Call:
     """One connection. Replies leave in the order in which the line gave them, exceptions of the gateway at once."""
 
-    __slots__ = ("_done", "_gateway", "_pending", "_splitter", "idle_timeout_ns")
+    __slots__ = ("_closed", "_done", "_gateway", "_pending", "_splitter", "idle_timeout_ns")
 
     def __init__(self, gateway: ModbusGateway) -> None:
         self.idle_timeout_ns: int | None = None
         self._gateway = gateway
         self._splitter = MbapSplitter()
         self._pending = 0
+        self._closed = False
         self._done: deque[_Job] = deque()
 
     @property
@@ -174,8 +175,6 @@ class _Call:
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         gateway = self._gateway
-        if self._splitter.lost:
-            return ()
         actions = self.woken(now)
         for transaction, unit, pdu in self._splitter.requests(data):
             code: ExceptionCode | None = None
@@ -188,7 +187,8 @@ class _Call:
                 continue
             self._pending += 1
             gateway.take(_Job(self, transaction, unit, pdu), now)
-        if self._splitter.lost:
+        if self._splitter.lost and not self._closed:
+            self._closed = True
             actions.append(Close())
         return actions
 
@@ -204,4 +204,5 @@ class _Call:
         """The peer is done sending. What he has asked for is still played on the line, when the line is next looked at;
         nobody waits for the reply."""
         self._splitter.forget()
+        self._closed = True
         return [*self.woken(now), Close()]

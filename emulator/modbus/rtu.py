@@ -147,4 +147,4 @@ class RtuReceiver:
         return heard if good else None
 
     def _complete(self) -> bool:
-        return len(self._buffer) == request_bytes(self._buffer) and not crc16(self._buffer)
+        return len(self._buffer) == request_bytes(bytes(self._buffer)) and not crc16(bytes(self._buffer))

@@ -1,4 +1,4 @@
-"""How characters stand on a serial line: baud rate, parity, stop bits, and the silences that Modbus RTU measures in them.
+"""How characters stand on a serial line: baud rate, parity, stop bits, and the silences of Modbus RTU.
 
 Owns the arithmetic from line settings to nanoseconds; who speaks when is `emulator/modbus/serial_bus.py`'s.
 """

@@ -36,8 +36,9 @@ class ModbusTcpDevice:
         self.ports: tuple[int, ...] = (port,)
         self.link = link if link is not None else Link()
         self._responders = {unit: Responder(model) for unit, model in units.items()}
-        first = next(iter(self._responders.values()))
-        self._fallback = first if self.link.unit_policy is UnitPolicy.IGNORE else None
+        self._fallback: Responder | None = None
+        if self.link.unit_policy is UnitPolicy.IGNORE:
+            self._fallback = next(iter(self._responders.values()))
         self._refusal = self.link.unit_policy.exception
 
     def reach(self, port: int, now: Instant) -> Reach:
@@ -61,8 +62,8 @@ class ModbusTcpDevice:
         """The same as on a serial line: unit 0 is for all and answered by none, a foreign id is met with silence."""
         if unit == 0:
             if self.link.broadcast:
-                for responder in self._responders.values():
-                    responder.answer(pdu, now)
+                for each in self._responders.values():
+                    each.answer(pdu, now)
             return None
         responder = self._responders.get(unit)
         return None if responder is None else responder.answer(pdu, now)
@@ -74,29 +75,30 @@ class ModbusTcpConversation:
     A stream that has lost its frame boundary is closed.
     """
 
-    __slots__ = ("_answer", "_splitter", "_turnaround_ns", "idle_timeout_ns")
+    __slots__ = ("_answer", "_closed", "_splitter", "_turnaround_ns", "idle_timeout_ns")
 
     def __init__(self, answer: Answer, link: Link) -> None:
         self.idle_timeout_ns: int | None = link.idle_timeout_ns
         self._answer = answer
         self._turnaround_ns = link.turnaround_ns
         self._splitter = MbapSplitter()
+        self._closed = False
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Replies to every request completed by `data`, in order, each `turnaround_ns` after the one before."""
         splitter, answer = self._splitter, self._answer
-        if splitter.lost:
-            return ()
         actions: list[Action] = []
         for transaction, unit, pdu in splitter.requests(data):
             reply = answer(unit, pdu, now)
             if reply is not None:
                 actions.append(Send(encode(transaction, unit, reply), self._turnaround_ns))
-        if splitter.lost:
+        if splitter.lost and not self._closed:
+            self._closed = True
             actions += _CLOSED
         return actions
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """The peer is done sending: whatever is under way goes out, then the device closes too."""
         self._splitter.forget()
+        self._closed = True
         return _CLOSED

@@ -93,7 +93,7 @@ def test_a_length_that_no_frame_can_have_closes_the_connection(length):
 def test_nothing_is_said_after_the_connection_was_closed():
     conversation = device().converse(502, "127.0.0.1", 0)
     conversation.received(b"\x00\x00\x00\x00\xff\xff", 0)
-    assert conversation.received(frame(1, READ), 0) == ()
+    assert conversation.received(frame(1, READ), 0) == []
 
 
 def test_the_longest_frames_are_taken():
@@ -107,7 +107,7 @@ def test_the_end_of_the_peers_stream_ends_the_connection():
     conversation = device().converse(502, "127.0.0.1", 0)
     conversation.received(frame(1, READ)[:5], 0)
     assert conversation.ended(0) == (Close(),)
-    assert conversation.received(frame(1, READ)[5:], 0) == ()
+    assert conversation.received(frame(1, READ)[5:], 0) == []
 
 
 @pytest.mark.parametrize(
