@@ -7,13 +7,16 @@ and `emulator/modbus/ascii.py`, what a slave answers is its conversation's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 from emulator.modbus.collision import Character, Transmission, received
 from emulator.modbus.rtu import Heard
 from emulator.modbus.serial_format import SerialFormat
 from emulator.wire import MILLISECOND, Action, Conversation, Device, Instant, Send, speaker_of
+
+Decode: TypeAlias = Callable[[bytes], tuple[int, bytes] | None]
+"""How a frame is read: unit and PDU, or None."""
 
 BROADCAST = 0
 LUMP_NS = MILLISECOND
@@ -48,14 +51,6 @@ class Receiver(Protocol):
 
     def over(self, now: Instant) -> Heard | None:
         """The good frame that is over at `now`."""
-        ...
-
-
-class Framing(Protocol):
-    """How a frame is read: the functions of `rtu` or `ascii`."""
-
-    def __call__(self, frame: bytes) -> tuple[int, bytes] | None:
-        """Unit and PDU."""
         ...
 
 
@@ -116,7 +111,7 @@ class SerialBus:
     idle_timeout_ns: int | None = None
 
     def __init__(
-        self, slaves: Sequence[Slave], receiver: Receiver, decode: Framing, form: SerialFormat, *, instant: bool
+        self, slaves: Sequence[Slave], receiver: Receiver, decode: Decode, form: SerialFormat, *, instant: bool
     ) -> None:
         self.slaves = tuple(slaves)
         self.form = form

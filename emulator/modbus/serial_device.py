@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TypeAlias
 
 from emulator.modbus import ascii as ascii_framing
 from emulator.modbus import rtu
 from emulator.modbus.link import Link
 from emulator.modbus.pdu import DataModel, Responder
-from emulator.modbus.serial_bus import BROADCAST, Receiver
+from emulator.modbus.serial_bus import BROADCAST, Decode, Receiver
 from emulator.modbus.serial_format import SerialFormat
 from emulator.wire import Action, Conversation, Instant, Reach, Send
 
 LINE_PORT = 0
 """Stands for the port of a device that has none."""
 
-Encode = Callable[[int, bytes], bytes]
-Decode = Callable[[bytes], tuple[int, bytes] | None]
+Encode: TypeAlias = Callable[[int, bytes], bytes]
+"""How a frame is made of unit and PDU."""
 
 
 class SerialKind(Enum):

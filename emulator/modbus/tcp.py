@@ -7,6 +7,7 @@ is answered comes from a data model per unit id.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.mbap import PORT, MbapSplitter, encode
@@ -15,7 +16,7 @@ from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
 
 __all__ = ["PORT", "Answer", "ModbusTcpConversation", "ModbusTcpDevice"]
 
-Answer = Callable[[int, bytes, Instant], bytes | None]
+Answer: TypeAlias = Callable[[int, bytes, Instant], bytes | None]
 """(unit, request PDU, now) -> the reply PDU, None where nobody answers."""
 
 _CLOSED: tuple[Action, ...] = (Close(),)
