@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.clock import VirtualLoop
 from emulator.modbus.serial_format import Parity, SerialFormat
+from emulator.network import NetworkError
 from emulator.wire import MILLISECOND, Action, Instant, Send, Speaker
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _CHUNK_BYTES = 4096
 _logger = logging.getLogger("ramprig.serial")
 
 
-class SerialPortError(RuntimeError):
+class SerialPortError(NetworkError):
     """A port that cannot be had; the message names it and the remedy."""
 
 
