@@ -18,6 +18,8 @@ _HEAD = struct.Struct(">HHH")
 _HEAD_BYTES = 6
 _MIN_LENGTH = 2
 _MAX_LENGTH = MAX_PDU_BYTES + 1
+_LARGEST_LENGTH = _MAX_LENGTH + 6
+"""A request for a register too many is still a request, and refused as one; what is longer is none."""
 
 
 def encode(transaction: int, unit: int, pdu: bytes) -> bytes:
@@ -30,13 +32,13 @@ def decode(frame: bytes) -> tuple[int, int, bytes] | None:
     if len(frame) < _HEAD_BYTES + _MIN_LENGTH:
         return None
     transaction, protocol, length = _HEAD.unpack_from(frame)
-    if protocol != 0 or length != len(frame) - _HEAD_BYTES or length > _MAX_LENGTH:
+    if protocol != 0 or length != len(frame) - _HEAD_BYTES or length > _LARGEST_LENGTH:
         return None
     return transaction, frame[6], frame[7:]
 
 
 class MbapSplitter:
-    """Cuts a stream into requests. Holds at most one unfinished frame (under 260 bytes).
+    """Cuts a stream into requests. Holds at most one unfinished frame (under 266 bytes).
 
     A frame with another protocol identifier than 0 is discarded whole, as the implementation guide asks. A length that
     no Modbus frame can have means that the stream has lost its frame boundary: `lost` is set, and nothing more is read.
@@ -58,7 +60,7 @@ class MbapSplitter:
         at = 0
         while size - at >= _HEAD_BYTES:
             transaction, protocol, length = _HEAD.unpack_from(data, at)
-            if not _MIN_LENGTH <= length <= _MAX_LENGTH:
+            if not _MIN_LENGTH <= length <= _LARGEST_LENGTH:
                 self.forget()
                 return
             end = at + _HEAD_BYTES + length

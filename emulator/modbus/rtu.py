@@ -81,6 +81,12 @@ class Heard:
     end_ns: Instant
 
 
+def _trailed(frame: bytes) -> bool:
+    """Whether zeros follow a whole request: the checksum does not see them."""
+    size = request_bytes(frame)
+    return size is not None and size < len(frame) and not crc16(frame[:size])
+
+
 class RtuReceiver:
     """Characters and their instants in, frames out. Holds at most one frame (256 bytes).
 
@@ -140,7 +146,7 @@ class RtuReceiver:
         if due_ns is None or self._last_ns is None or now < due_ns:
             return None
         heard = Heard(bytes(self._buffer), self._start_ns, self._last_ns)
-        good = not self._spoilt and decode(heard.frame) is not None
+        good = not self._spoilt and decode(heard.frame) is not None and not _trailed(heard.frame)
         self._buffer.clear()
         self._spoilt = False
         self._last_ns = None
