@@ -390,15 +390,16 @@ def test_programs_may_leave_the_line_and_come_again(site):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_viewer_reads_and_may_not_write(site, version):
-    words = [0x42C8, 0x0000]
+    words = [0x4270, 0x0000]
+    """A demand period of 60 min."""
     for role, code in (("viewer", 1), ("norole", 1)):
         with connected(over_tls(site, "meter-tls", role, version)) as client:
             assert client.write_registers(2, words, device_id=1).exception_code == code
             reply = client.read_input_registers(FREQUENCY, count=2, device_id=1)
             assert reply.isError() is (role == "norole")
     with connected(over_tls(site, "meter-tls", "operator", version)) as client:
-        reply = client.write_registers(2, words, device_id=1)
-        assert not reply.isError() or reply.exception_code != 1
+        assert not client.write_registers(2, words, device_id=1).isError()
+        assert client.read_holding_registers(2, count=2, device_id=1).registers == words
 
 
 def test_a_client_without_a_certificate_gets_no_answer(site):
