@@ -244,6 +244,24 @@ def campaign(
     raise typer.Exit(verdict.exit_code)
 
 
+@app.command()
+def certificates(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; nothing that is there is overwritten.")],
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help='A client with this role (repeatable); "" is one without. The first writes.'),
+    ] = None,
+) -> None:
+    """Make certificates for trials of Modbus behind TLS, and print the table that a rig file needs for them."""
+    with errors():
+        from bench.certificates import make, rig_table
+
+        roles = role or ["operator", "viewer"]
+        for file in make(folder, roles):
+            typer.echo(str(file), err=True)
+        typer.echo(rig_table(folder.absolute(), roles), nl=False)
+
+
 @profile_app.command("show")
 def profile_show(
     file: Annotated[str, typer.Argument(help="A profile: profile:gb_2019_08_09, or a file.")],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.config import ConfigError
 from bench.layout import DISPATCH, POI, POOL
 from bench.tap import Tap, Traffic
+from bench.wiring import Wiring
 from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
 from emulator.faulty_link import with_faults
@@ -56,6 +57,7 @@ class Rig:
         self.traffic = Traffic()
         self.network = Network(clock)
         self.devices: dict[str, Device] = {}
+        self.wiring = Wiring(layout, clock, self.network, self._wrapped)
         self.meters: dict[str, Meter] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []
         """(instant, script, rows) of everything that was done to miners."""
@@ -91,6 +93,7 @@ class Rig:
             self.pool = Pool(seed)
             self.pool.attach(ShareSource(self.fleet, seed), [place.id for place in self.layout.miners])
             self._attach(POOL, "pool", self.layout.pool, self.pool)
+        self.wiring.finish()
         apply_site_faults(self.faults, clock, self.fleet, self.site, self._struck)
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
@@ -103,14 +106,20 @@ class Rig:
     async def open(self) -> None:
         """Begin to answer on every address. Raises NetworkError."""
         await self.network.open()
+        try:
+            self.wiring.open()
+        except BaseException:
+            await self.network.close()
+            raise
 
     async def close(self) -> None:
         """Stop answering."""
+        self.wiring.close()
         await self.network.close()
 
     def inventory(self) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""
-        return self.layout.inventory(self.nominal_w, self.grid.nominal_hz)
+        return self.layout.inventory(self.nominal_w, self.grid.nominal_hz, self.wiring.paths)
 
     def pool_report(self, start: Instant, stop: Instant) -> dict[str, float] | None:
         """What the pool saw of the site between two instants; None without a pool."""
@@ -121,7 +130,7 @@ class Rig:
 
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
         """(id, what, address, ports) of every device, for people."""
-        return self.layout.endpoints()
+        return self.layout.endpoints(self.wiring.paths)
 
     def _response(self) -> SwingResponse | None:
         """What the site does to the frequency of a small system; None where the file names none."""
@@ -149,7 +158,7 @@ class Rig:
                 settings=place.settings, base=place.base, rated_w=abs(point.power_w(0)), wall=self.clock.wall,
             )  # fmt: skip
             self.meters[place.id] = meter
-            self._attach(place.id, "meter", place.address, meter.device())
+            self.wiring.attach(place.id, "meter", place.way, meter.device(place.way.port))
 
     def _build_pdus(self, seed: Seed) -> None:
         for place in self.layout.pdus:
@@ -158,8 +167,8 @@ class Rig:
                 outlet_port(self.faults, self.site.outlets[spec.id], place.id, contactor=driven, heard=self._struck)
                 for spec in place.outlets
             ]
-            unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id)
-            self._attach(place.id, "pdu", place.address, unit.device())
+            unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id)
+            self.wiring.attach(place.id, "pdu", place.way, unit.device(place.way.port))
 
     def _build_miners(self, seed: Seed) -> None:
         for place, unit in zip(self.layout.miners, self.units, strict=True):
@@ -172,9 +181,13 @@ class Rig:
             self._attach(place.id, "miner", place.address, place.firmware.boot(unit, host, own))
 
     def _attach(self, name: str, kind: str, address: str, device: Device) -> None:
+        self.network.attach(address, self._wrapped(name, kind, device))
+
+    def _wrapped(self, name: str, kind: str, device: Device) -> Device:
+        """The device with its faults and its tap."""
         self.devices[name] = device
         broken = with_faults(self.faults, name, kind, device, self._struck, self.devices.get)
-        self.network.attach(address, Tap(broken, name, kind, self.traffic))
+        return Tap(broken, name, kind, self.traffic)
 
     def _struck(self, at: Instant, fault: Fault, target: str) -> None:
         if self.on_fault is not None:
