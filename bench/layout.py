@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
+from bench.relay_settings import problems_of
 from emulator import catalogue, loads
+from emulator.breaker import BreakerSpec
 from emulator.faults import FaultError
 from emulator.grid import CHANNELS
 from emulator.meters.product import Refresh
@@ -19,16 +21,18 @@ from emulator.meters.product import load_product as load_meter
 from emulator.modbus.products import ProductError
 from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
+from emulator.protection.product import load_product as load_relay
 from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
+    from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RelayTable, RigFile
     from emulator.faults import FaultPlan
     from emulator.meters.product import MeterProduct
     from emulator.pdus.product import PduProduct
+    from emulator.protection.product import RelayProduct
     from emulator.seed import Seed
     from emulator.timeline import Signal
     from firmware_mocks.miners.base import Firmware
@@ -40,9 +44,9 @@ DISPATCH = "dispatch"
 POOL = "pool"
 MODBUS_PORT = 502
 
-_METERS, _PDUS, _SIGNALS, _POOLS = 250, 251, 252, 253
+_METERS, _PDUS, _SIGNALS, _POOLS, _RELAYS = 250, 251, 252, 253, 254
 _MINER_BLOCKS = 249
-"""Third octets 1 to 249 are for miners; meters, PDUs, signals and pool at 250 to 253."""
+"""Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and relays at 250 to 254."""
 _HOSTS = 254
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 
@@ -89,6 +93,25 @@ class PduPlace:
         """Whether its outlets drive the coils of contactors instead of carrying the miners themselves."""
         return self.table.pdu.drives == "contactor"
 
+    @property
+    def spec(self) -> PduSpec:
+        """The PDU as a part of the electrical tree."""
+        pdu = self.table.pdu
+        return PduSpec(
+            self.id, self.outlets, self.drives_contactors, pdu.open, pdu.close, pdu.return_delay, pdu.return_step
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPlace:
+    """One protection relay on the feeder whose id is `protects`."""
+
+    id: str
+    address: str
+    product: RelayProduct
+    table: RelayTable
+    protects: str
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -104,22 +127,19 @@ class Layout:
     pdus: tuple[PduPlace, ...]
     dispatch: str | None
     pool: str | None
+    relays: tuple[RelayPlace, ...] = ()
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
         feeders = []
         for table in self.file.feeder:
-            pdu = table.pdu
-            specs = tuple(
-                PduSpec(place.id, place.outlets, place.drives_contactors, pdu.open, pdu.close)
-                for place in self.pdus
-                if place.table is table
-            )
-            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed)))
+            specs = tuple(place.spec for place in self.pdus if place.table is table)
+            breaker = BreakerSpec(table.breaker.open, table.breaker.close)
+            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed), breaker))
         site = self.file.site
         return SiteSpec(
             self.file.name, tuple(feeders), site.transformer_loss, site.idle, site.nominal_voltage,
-            self._loads(POI, seed),
+            self._loads(POI, seed), site.inrush,
         )  # fmt: skip
 
     def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
@@ -130,6 +150,7 @@ class Layout:
         sorts = {place.id: "miner" for place in self.miners}
         sorts |= {place.id: "meter" for place in self.meters}
         sorts |= {place.id: "pdu" for place in self.pdus}
+        sorts |= {place.id: "relay" for place in self.relays}
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
@@ -169,6 +190,11 @@ class Layout:
                  ]}
                 for place in self.pdus
             ],
+            "relays": [
+                {**_modbus_entry(place.id, place.product.id, place.address, place.table.unit),
+                 "protects": place.protects}
+                for place in self.relays
+            ],
             "signals": [
                 {**_modbus_entry(DISPATCH, "ramprig_dispatch", self.dispatch, 1), "kind": "dispatch"}
             ] if self.dispatch is not None else [],
@@ -180,6 +206,8 @@ class Layout:
             yield meter.id, meter.product.id, meter.address, str(MODBUS_PORT)
         for pdu in self.pdus:
             yield pdu.id, pdu.product.id, pdu.address, str(MODBUS_PORT)
+        for relay in self.relays:
+            yield relay.id, relay.product.id, relay.address, str(MODBUS_PORT)
         if self.dispatch is not None:
             yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
         if self.pool is not None:
@@ -232,6 +260,7 @@ class _Planner:
                     name = self._named(f"miner-{row + 1:04d}", "a miner", address)
                     miners.append(MinerPlace(name, address, *group, feeder.id, *fed[row]))
         meters = list(self._meters())
+        relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
@@ -242,7 +271,7 @@ class _Planner:
             self._named(POOL, "the pool", pool)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
-        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
+        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, relays)
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +342,21 @@ class _Planner:
                 given = table.refresh.model_dump(exclude_none=True)
                 refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
                 yield MeterPlace(name, address, product, table.unit, measures, refresh)
+
+    def _relays(self) -> Iterator[RelayPlace]:
+        number = 0
+        for index, feeder in enumerate(self._file.feeder):
+            table, key = feeder.relay, f"feeder[{index}].relay"
+            if table is None:
+                continue
+            number += 1
+            product = self._try(f"{key}.product", load_relay, table.product)
+            address = self._address(key, table.address, 0, 0, _RELAYS, number)
+            name = self._named(f"relay-{feeder.id}", "a relay", address)
+            if product is not None:
+                for problem in problems_of(key, table, product):
+                    self._wrong(problem)
+                yield RelayPlace(name, address, product, table, feeder.id)
 
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""

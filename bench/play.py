@@ -241,6 +241,9 @@ class _Run:
         for at, script, rows in rig.commands:
             shown = [rig.fleet.specs[row].id for row in rows[:20]]
             self.recorder.event(at, "miners", script=script, count=len(rows), miners=shown)
+        for name, relay in rig.relays.items():
+            for trip in relay.trips:
+                self.recorder.event(trip.at_ns, "relay_trip", relay=name, cause=trip.cause, open_ns=trip.parts_ns)
         rig.traffic.write(self.folder / "frames.parquet")
         truth = Truth(
             log=rig.fleet.log,
