@@ -182,7 +182,8 @@ class Rig:
                 outlet_port(self.faults, self.site.outlets[spec.id], place.id, contactor=driven, heard=self._struck)
                 for spec in place.outlets
             ]
-            unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id)
+            auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
+            unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id, auxiliary)
             self._attach(place.id, "pdu", place.address, unit.device())
 
     def _build_relays(self) -> None:
