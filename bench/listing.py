@@ -71,7 +71,7 @@ def _pdus() -> tuple[Columns, Rows]:
             (name, f"{product.make} {product.model}", product.title, str(product.outputs), _told(bits),
              _told(registers), _grades(product.facts), "; ".join(sources))
         )  # fmt: skip
-    return ("id", "product", "title", "outlets", "bits", "registers", "figures", "source"), rows
+    return ("id", "product", "title", "outlets", "bits", "registers", "grades", "source"), rows
 
 
 def _relays() -> tuple[Columns, Rows]:
@@ -86,7 +86,7 @@ def _relays() -> tuple[Columns, Rows]:
             (name, f"{product.make} {product.model}", product.title, str(product.elements), _told(registers),
              _grades(product.facts), "; ".join(sources))
         )  # fmt: skip
-    return ("id", "product", "title", "elements", "registers", "figures", "source"), rows
+    return ("id", "product", "title", "elements", "registers", "grades", "source"), rows
 
 
 def _told(told: tuple[tuple[str, str], ...]) -> str:

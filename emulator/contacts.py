@@ -107,8 +107,8 @@ def switched(signal: Signal, contact: History) -> Signal:
     if not contact.instants and contact.first:
         return signal
     knots = signal.t_ns.tolist()
-    begin = min(knots[0], *contact.instants) - 1
-    edges = [begin, *contact.instants, max(knots[-1], contact.instants[-1]) + 1]
+    begin = min([knots[0], *contact.instants]) - 1
+    edges = [begin, *contact.instants, max([knots[-1], *contact.instants]) + 1]
     t_ns: list[int] = []
     value: list[float] = []
     for start, stop in pairwise(edges):
