@@ -188,7 +188,7 @@ def _rows(table: Table, counts: Mapping[str, int]) -> tuple[list[Row], dict[int,
             row = replace(row, quantity=f"constant:{part.number('value')}")
         for number in range(counts[each] * repeat):
             address = row.address + number * stride
-            quantity = f"{name}:{number + 1}" if each else row.quantity
+            quantity = f"{name}:{number + 1}" if each and name != "constant" else row.quantity
             rows.append(replace(row, address=address, quantity=quantity))
             if write:
                 writes[address] = (write, number if each else 0)
