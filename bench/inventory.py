@@ -106,7 +106,7 @@ class Inventory(Document):
     miners: tuple[Miner, ...]
     meters: tuple[Meter, ...]
     pdus: tuple[Pdu, ...]
-    relays: tuple[Relay, ...] = ()
+    relays: tuple[Relay, ...]
     signals: tuple[Signal, ...]
 
     @model_validator(mode="after")

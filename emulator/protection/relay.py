@@ -69,6 +69,8 @@ class Trip:
     at_ns: Instant
     cause: str
     parts_ns: Instant | None
+    picked_up_ns: Instant | None = None
+    """When the first of the elements that tripped was picked up; None for a command."""
 
 
 class FeederRelay(Model):
@@ -148,7 +150,8 @@ class FeederRelay(Model):
             for number in numbers:
                 self._targets |= 1 << number
             # only a bench that is late itself asks for a trip in the past
-            self._trip("+".join(f"81D{number + 1}" for number in numbers), at, now)
+            picked_up = min(at - self._elements[number].delay_ns for number in numbers)
+            self._trip("+".join(f"81D{number + 1}" for number in numbers), at, now, picked_up)
 
     def tripping(self, now: Instant) -> bool:
         """Whether TRIP is asserted: for its minimum time, then until the elements dropped out and the breaker opened.
@@ -169,10 +172,10 @@ class FeederRelay(Model):
             at = max(end for end in ends if end is not None)
         return True
 
-    def _trip(self, cause: str, at: Instant, now: Instant) -> None:
+    def _trip(self, cause: str, at: Instant, now: Instant, picked_up: Instant | None = None) -> None:
         self._trip_ns = at
         open_ns = self._feeder.breaker.spec.open_ns
-        self.trips.append(Trip(at, cause, self._feeder.breaker.trip(max(at, now - open_ns))))
+        self.trips.append(Trip(at, cause, self._feeder.breaker.trip(max(at, now - open_ns)), picked_up))
 
     def _look(self, now: Instant) -> None:
         """Bring the elements up to date with what is known of the grid at `now`."""

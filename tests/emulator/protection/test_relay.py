@@ -73,7 +73,7 @@ def ask(one: FeederRelay, request: str, now: Instant) -> str:
 def test_it_trips_at_pick_up_plus_delay_and_the_breaker_parts_its_own_time_later() -> None:
     one, feeder = relay(steps((10, 59.0)))
     picked_up = 10 * S + WINDOW_NS // 2 + 1  # half a window of 59 Hz brings the mean to 59.5; then it is below
-    assert live(one) == [Trip(picked_up + 200 * MS, "81D1", picked_up + 200 * MS + OPEN_NS)]
+    assert live(one) == [Trip(picked_up + 200 * MS, "81D1", picked_up + 200 * MS + OPEN_NS, picked_up)]
     parts = picked_up + 200 * MS + OPEN_NS
     assert [feeder.breaker.closed(at) for at in (parts - 1, parts)] == [True, False]
 
