@@ -40,7 +40,7 @@ MEASURED_QUANTITIES = (
 )  # fmt: skip
 _QUANTITIES = SETTING_QUANTITIES + MEASURED_QUANTITIES
 _EACH = ("", "output", "metered", "input")
-_WRITES = ("", "action", "short", "mask", "pulses", "pulse_on", "pulse_off", "unit", "keep")
+WRITES = ("", "action", "short", "mask", "pulses", "pulse_on", "pulse_off", "unit", "keep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _rows(table: Table, counts: Mapping[str, int]) -> tuple[list[Row], dict[int,
         row, each = read_row(table, part), part.choice("each", _EACH, "")
         repeat = part.integer("repeat", 1, low=1, high=256)
         stride = part.integer("stride", row.registers, low=row.registers)
-        write = part.choice("write", _WRITES, "")
+        write = part.choice("write", WRITES, "")
         if name == "constant":
             row = replace(row, quantity=f"constant:{part.number('value')}")
         for number in range(counts[each] * repeat):
