@@ -44,9 +44,11 @@ DISPATCH = "dispatch"
 POOL = "pool"
 MODBUS_PORT = 502
 
-_METERS, _PDUS, _SIGNALS, _POOLS, _RELAYS = 250, 251, 252, 253, 254
+_METERS, _PDUS, _SIGNALS, _POOLS = 250, 251, 252, 253
+_FIRST_RELAY = 101
+"""Relays stand among the signals, from this number on."""
 _MINER_BLOCKS = 249
-"""Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and relays at 250 to 254."""
+"""Third octets 1 to 249 are for miners; meters, PDUs, signals and pool at 250 to 253."""
 _HOSTS = 254
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 
@@ -349,9 +351,9 @@ class _Planner:
             table, key = feeder.relay, f"feeder[{index}].relay"
             if table is None:
                 continue
-            number += 1
             product = self._try(f"{key}.product", load_relay, table.product)
-            address = self._address(key, table.address, 0, 0, _RELAYS, number)
+            address = self._address(key, table.address, 0, 0, _SIGNALS, _FIRST_RELAY + number)
+            number += 1
             name = self._named(f"relay-{feeder.id}", "a relay", address)
             if product is not None:
                 for problem in problems_of(key, table, product):

@@ -52,7 +52,7 @@ _SHORTEST_ITERATION_NS = 500_000_000
 
 class NetworkTable(Table):
     """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at
-    .252, protection relays at .254."""
+    .252, protection relays from .252.101 on."""
 
     subnet: str = "127.20.0.0/16"
 

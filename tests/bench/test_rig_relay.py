@@ -44,12 +44,12 @@ def problems(feeder: dict[str, Any]) -> list[str]:
 def test_the_inventory_lists_the_relay_and_the_feeder_it_protects() -> None:
     table = layout({"relay": RELAY}).inventory(1e6, 60.0)
     assert table["relays"] == [
-        {"id": "relay-feeder-1", "product": "sel_751a", "address": "127.88.254.1", "port": 502, "unit": 1,
+        {"id": "relay-feeder-1", "product": "sel_751a", "address": "127.88.252.101", "port": 502, "unit": 1,
          "protects": "feeder-1"}
     ]  # fmt: skip
     assert inventory.parse(table).relays[0].protects == "feeder-1"
     assert layout({}).inventory(1e6, 60.0)["relays"] == []
-    assert ("relay-feeder-1", "sel_751a", "127.88.254.1", "502") in list(layout({"relay": RELAY}).endpoints())
+    assert ("relay-feeder-1", "sel_751a", "127.88.252.101", "502") in list(layout({"relay": RELAY}).endpoints())
 
 
 def test_what_the_relay_cannot_be_set_to_is_named_with_what_it_takes() -> None:
@@ -85,7 +85,7 @@ def test_it_opens_the_feeder_by_itself_and_a_client_recloses_it(small_system: bo
         rig = Rig(layout({"relay": RELAY, "breaker": {"close": "100 ms"}}, **more), clock, Seed(1), 60.0)
         rig.play(DIP, 0)
         await rig.open()
-        client = AsyncModbusTcpClient("127.88.254.1", port=502)
+        client = AsyncModbusTcpClient("127.88.252.101", port=502)
         assert await client.connect()
         seen = []
         for second, command in ((9, 0), (11, 1), (20, 0), (40, 1), (41, 0)):
