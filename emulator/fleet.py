@@ -115,6 +115,14 @@ class Fleet:
                 raise KeyError(f"phase family {family!r} has no script {script!r}; it has {', '.join(known)}")
         self._schedule(at, rows, script, setpoint)
 
+    def forget_mains(self, groups: Sequence[Rows], start: Instant) -> None:
+        """Drop the mains changes planned for any of these very arrays for `start` or later."""
+        wanted = {id(rows) for rows in groups}
+        kept = [p for p in self._pending if p[0] < start or p[3] not in _MAINS or id(p[2]) not in wanted]
+        if len(kept) != len(self._pending):
+            self._pending = kept
+            heapq.heapify(self._pending)
+
     def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
         """Give or take the mains voltage of `rows` at `at`, which may lie ahead.
 
@@ -126,14 +134,6 @@ class Fleet:
             heapq.heapify(self._pending)
         self._schedule(at, rows, "mains_on" if closed else "mains_off", None)
 
-    def forget_mains(self, groups: Sequence[Rows], start: Instant) -> None:
-        """Drop the mains changes planned for any of these very arrays for `start` or later."""
-        wanted = {id(rows) for rows in groups}
-        kept = [p for p in self._pending if p[0] < start or p[3] not in _MAINS or id(p[2]) not in wanted]
-        if len(kept) != len(self._pending):
-            self._pending = kept
-            heapq.heapify(self._pending)
-
     def _schedule(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
         self._sequence += 1
         heapq.heappush(self._pending, (at, self._sequence, np.asarray(rows, dtype=np.int64), name, setpoint))
@@ -144,7 +144,6 @@ class Fleet:
         """Bring every row up to `now`: carry out commands and enter the steps that are due, each at its instant."""
         while self._pending and self._pending[0][0] <= now:
             at, _, rows, name, setpoint = heapq.heappop(self._pending)
-            rows = self._all_of(at, name, rows)
             self._run_due(at - 1)
             self._carry_out(at, rows, name, setpoint)
         if self._soonest <= now:
@@ -152,8 +151,6 @@ class Fleet:
 
     def _all_of(self, at: Instant, name: str, rows: Rows) -> Rows:
         """`rows` and those whose mains change alike at the same instant: a breaker takes a whole feeder in one go."""
-        if name not in _MAINS:
-            return rows
         groups = [rows]
         while self._pending and self._pending[0][0] == at and self._pending[0][3] == name:
             groups.append(heapq.heappop(self._pending)[2])
@@ -166,11 +163,13 @@ class Fleet:
 
     def _carry_out(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
         if name == "mains_off":
+            rows = self._all_of(at, name, rows)
             rows = rows[self.mains[rows]]
             self.mains[rows] = False
             self.powered_since[rows] = self.api_since[rows] = self.mining_since[rows] = NONE
             self._enter(rows, np.zeros(rows.size, dtype=np.int64), np.full(rows.size, at))
         elif name == "mains_on":
+            rows = self._all_of(at, name, rows)
             rows = rows[~self.mains[rows]]
             self.mains[rows] = True
             self.powered_since[rows] = at
