@@ -50,6 +50,7 @@ class Kind(StrEnum):
     firmware = "firmware"
     meters = "meters"
     pdus = "pdus"
+    relays = "relays"
     services = "services"
     profiles = "profiles"
     rigs = "rigs"
@@ -169,7 +170,7 @@ def list_things(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: AsJson = False,
 ) -> None:
-    """List what ships: models, firmware, meters, PDUs, services, profiles, rigs, suites."""
+    """List what ships: models, firmware, meters, PDUs, relays, services, profiles, rigs, suites."""
     with errors():
         import json
 

@@ -115,6 +115,12 @@ class Pdu(ModbusDevice):
     outlets: tuple[Outlet, ...]
 
 
+class Relay(ModbusDevice):
+    """A protection relay, which opens a feeder by itself."""
+
+    protects: Id = Field(description="Id of the feeder whose breaker it opens.")
+
+
 class Signal(ModbusDevice):
     """Something the grid tells the site."""
 
@@ -128,12 +134,13 @@ class Inventory(Document):
     miners: tuple[Miner, ...]
     meters: tuple[Meter, ...]
     pdus: tuple[Pdu, ...]
+    relays: tuple[Relay, ...]
     signals: tuple[Signal, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _unique("miners", (miner.id for miner in self.miners))
-        _unique("devices", (device.id for device in (*self.meters, *self.pdus, *self.signals)))
+        _unique("devices", (device.id for device in (*self.meters, *self.pdus, *self.relays, *self.signals)))
         _unique("outlets", (outlet.id for pdu in self.pdus for outlet in pdu.outlets))
         _unique("miners of outlets", (miner for pdu in self.pdus for outlet in pdu.outlets for miner in outlet.miners))
         feeds = {miner: (pdu.id, outlet.id) for pdu in self.pdus for outlet in pdu.outlets for miner in outlet.miners}

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
-from bench.places import MUTE, MeterPlace, MinerPlace, PduPlace, miner_entry
-from bench.ways import Way, Ways, entry, serial_format, spoken
+from bench.places import MUTE, MeterPlace, MinerPlace, PduPlace, RelayPlace, miner_entry
+from bench.relay_settings import problems_of
+from bench.ways import Ways, entry, plain, serial_format, spoken
 from emulator import catalogue, loads
+from emulator.breaker import BreakerSpec
 from emulator.faults import FaultError
 from emulator.grid import CHANNELS
 from emulator.meters.product import Refresh
@@ -24,7 +26,8 @@ from emulator.modbus.products import ProductError
 from emulator.modbus.secure import SecurityError, server_context
 from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
-from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
+from emulator.protection.product import load_product as load_relay
+from emulator.site import FeederSpec, OutletSpec, SiteSpec, split
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
     from bench.rig_wires import WireTable
     from emulator.faults import FaultPlan
+    from emulator.meters.product import MeterProduct
     from emulator.pdus.product import PduProduct
     from emulator.seed import Seed
     from emulator.timeline import Signal
@@ -42,9 +46,10 @@ if TYPE_CHECKING:
 POI = "poi"
 DISPATCH = "dispatch"
 POOL = "pool"
-MODBUS_PORT = 502
 
 _METERS, _PDUS, _SIGNALS, _POOLS, _GATEWAYS = 250, 251, 252, 253, 254
+_FIRST_RELAY = 101
+"""Relays stand among the signals, from this number on."""
 _MINER_BLOCKS = 249
 """Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and gateways at 250 to 254."""
 _HOSTS = 254
@@ -68,22 +73,19 @@ class Layout:
     gateways: Mapping[str, str]
     """Gateway -> its address."""
     tls: ssl.SSLContext | None
+    relays: tuple[RelayPlace, ...] = ()
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
         feeders = []
         for table in self.file.feeder:
-            pdu = table.pdu
-            specs = tuple(
-                PduSpec(place.id, place.outlets, place.drives_contactors, pdu.open, pdu.close)
-                for place in self.pdus
-                if place.table is table
-            )
-            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed)))
+            specs = tuple(place.spec for place in self.pdus if place.table is table)
+            breaker = BreakerSpec(table.breaker.open, table.breaker.close)
+            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed), breaker))
         site = self.file.site
         return SiteSpec(
             self.file.name, tuple(feeders), site.transformer_loss, site.idle, site.nominal_voltage,
-            self._loads(POI, seed),
+            self._loads(POI, seed), site.inrush,
         )  # fmt: skip
 
     def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
@@ -94,6 +96,7 @@ class Layout:
         sorts = {place.id: "miner" for place in self.miners}
         sorts |= {place.id: "meter" for place in self.meters}
         sorts |= {place.id: "pdu" for place in self.pdus}
+        sorts |= {place.id: "relay" for place in self.relays}
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
@@ -134,8 +137,12 @@ class Layout:
                  ]}
                 for place in self.pdus
             ],
+            "relays": [
+                {**entry(place.id, place.product.id, place.way, lines, opened), "protects": place.protects}
+                for place in self.relays
+            ],
             "signals": [
-                {**entry(DISPATCH, "ramprig_dispatch", Way("tcp", 1, self.dispatch, MODBUS_PORT), lines, opened),
+                {**entry(DISPATCH, "ramprig_dispatch", plain(self.dispatch), lines, opened),
                  "kind": "dispatch"}
             ] if self.dispatch is not None else [],
         }  # fmt: skip
@@ -149,8 +156,10 @@ class Layout:
             yield meter.id, meter.product.id, *spoken(meter.way, opened)
         for pdu in self.pdus:
             yield pdu.id, pdu.product.id, *spoken(pdu.way, opened)
+        for relay in self.relays:
+            yield relay.id, relay.product.id, *spoken(relay.way, opened)
         if self.dispatch is not None:
-            yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
+            yield DISPATCH, "ramprig_dispatch", *spoken(plain(self.dispatch), opened)
         if self.pool is not None:
             yield POOL, "stratum", self.pool, str(POOL_PORT)
         for miner in self.miners:
@@ -203,6 +212,7 @@ class _Planner:
                     name = self._named(f"miner-{row + 1:04d}", "a miner", address)
                     miners.append(MinerPlace(name, address, *group, feeder.id, *fed[row]))
         meters = list(self._meters())
+        relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
@@ -216,7 +226,7 @@ class _Planner:
             raise ConfigError(*dict.fromkeys(self._problems))
         gateways = self._ways.gateway_addresses
         return Layout(
-            self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls
+            self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls, relays
         )
 
     # ---- what ------------------------------------------------------------------------------------------------------
@@ -328,6 +338,21 @@ class _Planner:
     def _modbus_address(self, key: str, table: WireTable, plus: int, third: int, number: int) -> str:
         """The address of a device that has one of its own; "" for one on a line or behind a gateway."""
         return self._address(key, table.address, plus, 0, third, number) if self._ways.own_address(table) else ""
+
+    def _relays(self) -> Iterator[RelayPlace]:
+        number = 0
+        for index, feeder in enumerate(self._file.feeder):
+            table, key = feeder.relay, f"feeder[{index}].relay"
+            if table is None:
+                continue
+            product = self._try(f"{key}.product", load_relay, table.product)
+            address = self._address(key, table.address, 0, 0, _SIGNALS, _FIRST_RELAY + number)
+            number += 1
+            name = self._named(f"relay-{feeder.id}", "a relay", address)
+            if product is not None:
+                for problem in problems_of(key, table, product):
+                    self._wrong(problem)
+                yield RelayPlace(name, address, product, table, feeder.id)
 
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""

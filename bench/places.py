@@ -8,14 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.ways import plain
+from emulator.site import PduSpec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.rig_file import FeederTable
+    from bench.rig_file import FeederTable, RelayTable
     from bench.ways import Way
     from emulator import catalogue
     from emulator.meters.product import MeterProduct, Refresh
     from emulator.pdus.product import PduProduct
+    from emulator.protection.product import RelayProduct
     from emulator.site import OutletSpec
     from firmware_mocks.miners.base import Firmware
 
@@ -68,6 +72,30 @@ class PduPlace:
     def drives_contactors(self) -> bool:
         """Whether its outlets drive the coils of contactors instead of carrying the miners themselves."""
         return self.table.pdu.drives == "contactor"
+
+    @property
+    def spec(self) -> PduSpec:
+        """The PDU as a part of the electrical tree."""
+        pdu = self.table.pdu
+        return PduSpec(
+            self.id, self.outlets, self.drives_contactors, pdu.open, pdu.close, pdu.return_delay, pdu.return_step
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPlace:
+    """One protection relay on the feeder whose id is `protects`."""
+
+    id: str
+    address: str
+    product: RelayProduct
+    table: RelayTable
+    protects: str
+
+    @property
+    def way(self) -> Way:
+        """How it is spoken to: Modbus TCP at its own address."""
+        return plain(self.address, self.table.unit)
 
 
 def miner_entry(place: MinerPlace) -> dict[str, Any]:

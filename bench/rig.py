@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
 from bench.layout import DISPATCH, POI, POOL
+from bench.relay_settings import settings_of
 from bench.tap import Tap, Traffic
 from bench.wiring import Wiring
 from emulator.dispatch import DispatchBlock
@@ -24,11 +25,13 @@ from emulator.network import Network
 from emulator.pdus.pdu import Pdu
 from emulator.pool.server import Pool
 from emulator.pool.shares import ShareSource
+from emulator.protection.relay import FeederRelay
 from emulator.site import Site
 from emulator.timeline import Signal
 from firmware_mocks.miners.base import HostInfo
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
     from collections.abc import Iterator, Mapping
 
     import numpy as np
@@ -39,6 +42,26 @@ if TYPE_CHECKING:
     from emulator.faults import Fault, FaultHook
     from emulator.seed import Seed
     from emulator.wire import Device, Instant
+
+
+class Wakes:
+    """Wakes a relay when it wants to be."""
+
+    def __init__(self, clock: Clock, relay: FeederRelay) -> None:
+        self._clock = clock
+        self._relay = relay
+        self._timer: TimerHandle | None = None
+
+    def arm(self) -> None:
+        """Set the timer for what the relay says now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        wake_ns = self._relay.wake_ns()
+        self._timer = None if wake_ns is None else self._clock.call_at(wake_ns, self._wake)
+
+    def _wake(self) -> None:
+        self._relay.woken(self._clock.now())
+        self.arm()
 
 
 class Rig:
@@ -59,6 +82,7 @@ class Rig:
         self.devices: dict[str, Device] = {}
         self.wiring = Wiring(layout, clock, self.network, self._wrapped)
         self.meters: dict[str, Meter] = {}
+        self.relays: dict[str, FeederRelay] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []
         """(instant, script, rows) of everything that was done to miners."""
         self.grid = Grid(nominal_hz, 0.0)
@@ -84,6 +108,7 @@ class Rig:
         self.units = [miner_unit(self.faults, self.fleet, row, self._struck) for row in range(len(self.fleet))]
         self._build_meters(seed)
         self._build_pdus(seed)
+        self._build_relays()
         self._build_miners(seed)
         if self.layout.dispatch is not None:
             block = DispatchBlock(self.published, self.nominal_w)
@@ -102,6 +127,8 @@ class Rig:
         if self.published is not self.grid:
             shifted = {name: self.grid.signals[name] for name in signals}
             self.published.play({name: published(self.faults, name, signal) for name, signal in shifted.items()}, 0)
+        for relay in self.relays.values():
+            relay.foresee(self.clock.now())
 
     async def open(self) -> None:
         """Begin to answer on every address. Raises NetworkError."""
@@ -167,8 +194,20 @@ class Rig:
                 outlet_port(self.faults, self.site.outlets[spec.id], place.id, contactor=driven, heard=self._struck)
                 for spec in place.outlets
             ]
-            unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id)
+            auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
+            unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id, auxiliary)
             self.wiring.attach(place.id, "pdu", place.way, unit.device(place.way.port))
+
+    def _build_relays(self) -> None:
+        """A relay measures the feeder's own voltage: the true frequency, whatever is published of it."""
+        for place in self.layout.relays:
+            relay = FeederRelay(
+                place.product, self.site.feeders[place.protects], self.grid, settings_of(place.table), place.table.unit
+            )
+            self.relays[place.id] = relay
+            relay.on_change = Wakes(self.clock, relay).arm
+            relay.on_change()
+            self._attach(place.id, "relay", place.address, relay.device())
 
     def _build_miners(self, seed: Seed) -> None:
         for place, unit in zip(self.layout.miners, self.units, strict=True):

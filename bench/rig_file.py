@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from bench import library
 from bench.config import (
+    CurrentA,
     DampingWHz,
     Document,
     DurationNs,
@@ -36,7 +37,8 @@ _SHORTEST_ITERATION_NS = 500_000_000
 
 
 class NetworkTable(Table):
-    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at .252."""
+    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at
+    .252, protection relays from .252.101 on."""
 
     subnet: str = "127.20.0.0/16"
 
@@ -59,6 +61,8 @@ class SiteTable(Table):
     nominal_voltage: Annotated[VoltageV, positive] = 240.0
     transformer_loss: Share = 0.01
     idle: Annotated[PowerW, not_negative] = 0.0
+    inrush: Annotated[CurrentA, not_negative] = 45.0
+    """Peak inrush of each cold power supply (estimate: 30 to 60 A)."""
 
 
 class AnalyserTable(Table):
@@ -116,6 +120,35 @@ class PduTable(WireTable):
     drives: Literal["contactor", "load"] = "contactor"
     open: DurationNs = 25_000_000
     close: DurationNs = 35_000_000
+    return_delay: DurationNs = 0
+    """After a return of the feeder's mains the outlets stay open for so long, each for `return_step` longer than the
+    one before it; with both 0 they have kept their state."""
+    return_step: DurationNs = 0
+
+
+class BreakerTable(Table):
+    """The breaker at the head of a feeder: trip coil to contacts apart, closing coil to contacts together."""
+
+    open: DurationNs = 50_000_000
+    close: DurationNs = 80_000_000
+
+
+class ElementTable(Table):
+    """One frequency element of a relay; under-frequency below the nominal frequency, over-frequency above it."""
+
+    pickup: Annotated[FrequencyHz, positive]
+    delay: DurationNs
+
+
+class RelayTable(Table):
+    """A protection relay that opens the feeder's breaker by itself; `further` are its elements besides the first."""
+
+    product: str = "sel_751a"
+    pickup: Annotated[FrequencyHz, positive]
+    delay: DurationNs
+    further: tuple[ElementTable, ...] = ()
+    address: Address | None = None
+    unit: int = Field(default=1, ge=1, le=247)
 
 
 class MinersTable(Table):
@@ -151,6 +184,8 @@ class FeederTable(Table):
     id: Id
     loss: Share = 0.015
     meter: MeterTable | None = MeterTable()
+    breaker: BreakerTable = BreakerTable()
+    relay: RelayTable | None = None
     pdu: PduTable
     miners: tuple[MinersTable, ...] = Field(min_length=1)
 

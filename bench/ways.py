@@ -38,6 +38,11 @@ class Way:
         return self.transport in ("rtu", "ascii")
 
 
+def plain(address: str, unit: int = 1) -> Way:
+    """The ordinary way: Modbus TCP at an address of its own."""
+    return Way("tcp", unit, address, mbap.PORT)
+
+
 class Ways:
     """Finds the way to each device, and says what is wrong with it through `wrong`."""
 

@@ -38,6 +38,7 @@ def table() -> dict[str, Any]:
             {**device, "id": "pdu-01", "product": "netio_powerpdu_4ps",
              "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"]}]},
         ],
+        "relays": [{**device, "id": "relay-feeder-1", "product": "sel_751a", "protects": "feeder-1"}],
         "signals": [{**device, "id": "dispatch", "kind": "dispatch", "product": "ramprig_dispatch"}],
     }  # fmt: skip
 
