@@ -51,7 +51,7 @@ def test_a_file_with_one_case_is_that_case(tmp_path: Path) -> None:
     title, (case,) = load_cases(str(write(tmp_path)))
     assert (title, case.id, case.seed, case.expected) == ("case", "dip", 1, None)
     assert case.table.lead_in == 10_000_000_000
-    assert plan(case).rig.name == "small"
+    assert plan(case).layout.file.name == "small"
 
 
 def test_a_suite_lays_its_defaults_under_every_case_and_plays_each_seed(tmp_path: Path) -> None:

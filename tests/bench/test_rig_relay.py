@@ -44,8 +44,8 @@ def problems(feeder: dict[str, Any]) -> list[str]:
 def test_the_inventory_lists_the_relay_and_the_feeder_it_protects() -> None:
     table = layout({"relay": RELAY}).inventory(1e6, 60.0)
     assert table["relays"] == [
-        {"id": "relay-feeder-1", "product": "sel_751a", "address": "127.88.252.101", "port": 502, "unit": 1,
-         "protects": "feeder-1"}
+        {"id": "relay-feeder-1", "product": "sel_751a", "transport": "tcp", "address": "127.88.252.101", "port": 502,
+         "unit": 1, "line": None, "protects": "feeder-1"}
     ]  # fmt: skip
     assert inventory.parse(table).relays[0].protects == "feeder-1"
     assert layout({}).inventory(1e6, 60.0)["relays"] == []
