@@ -61,6 +61,8 @@ class Network:
         self.clock = clock
         self.connections = connections
         self.defects = 0
+        self.refused = 0
+        """Calls refused because their device had as many connections as it takes."""
         self.on_connect: Contact | None = None
         self.on_request: Contact | None = None
         self._allowed = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", *allowed)]
@@ -248,6 +250,7 @@ class Network:
             self._defect()
             return Reach.REFUSES
         if reach is Reach.ANSWERS and len(self._lines[address]) >= self.connections:
+            self.refused += 1
             return Reach.REFUSES
         return reach
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench import attach_process
+from bench import output
 from bench.attach import Adapter, Context, SubprocessSut, build
-from bench.attach_process import MARK
 from bench.config import validate
+from bench.program import MARK
 from emulator.clock import Clock, run
 from emulator.wire import MILLISECOND, SECOND
 
@@ -150,7 +150,7 @@ def test_a_leader_that_dies_takes_its_children_along_at_stop(tmp_path: Path) -> 
 
 
 def test_a_flood_of_output_is_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attach_process, "MOST_OUTPUT_BYTES", 1 << 16)
+    monkeypatch.setattr(output, "MOST_OUTPUT_BYTES", 1 << 16)
     text = "import sys\nfor _ in range(400): sys.stdout.write('x' * 9999 + '\\n')\nsys.stdout.write('y' * 300000)"
     adapter, reason = play(tmp_path, text, until_exit)
     assert reason.startswith("controller exited with 0")
