@@ -54,7 +54,8 @@ class Rig:
         self.on_fault: FaultHook | None = None
         """Hears (instant, fault, id) whenever a fault strikes."""
         self.traffic = Traffic()
-        self.network = Network(clock)
+        where = layout.file.network
+        self.network = Network(clock, allowed=where.allow, interface=where.interface)
         self.devices: dict[str, Device] = {}
         self.meters: dict[str, Meter] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []

@@ -5,10 +5,9 @@ Owns the form of the file and the checks that need only the file; building the l
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench import library
 from bench.config import (
@@ -25,46 +24,15 @@ from bench.config import (
     not_negative,
     positive,
 )
+from bench.rig_network import Address, NetworkTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
-
-
-def _on_loopback(text: str) -> str:
-    """The address as it is written canonically. Raises ValueError where it is none, or not on the loopback."""
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no IPv4 address; write for example 127.20.1.1") from None
-    if address not in _LOOPBACK:
-        raise ValueError(f"{text!r} is not on the loopback interface; take an address inside {_LOOPBACK}")
-    return str(address)
-
-
-Address = Annotated[str, AfterValidator(_on_loopback)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 _SHORTEST_ITERATION_NS = 500_000_000
 """A quarter of an iteration is pause, and longer than its edge of 100 ms (`emulator/loads.py`)."""
-
-
-class NetworkTable(Table):
-    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at .252."""
-
-    subnet: str = "127.20.0.0/16"
-
-    @model_validator(mode="after")
-    def _loopback(self) -> Self:
-        try:
-            net = ipaddress.IPv4Network(self.subnet)
-        except ValueError as error:
-            raise ValueError(f"subnet {self.subnet!r}: {error}; write for example 127.20.0.0/16") from None
-        if not net.subnet_of(_LOOPBACK):
-            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside {_LOOPBACK}")
-        if net.prefixlen > 16:
-            raise ValueError(f"subnet {self.subnet!r} is too small; the address plan needs a /16 or larger")
-        return self
 
 
 class SiteTable(Table):
@@ -188,7 +156,18 @@ class RigFile(Document):
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')
+        self.network.check(self._addresses())
         return self
+
+    def _addresses(self) -> Iterator[tuple[str, str | None]]:
+        """(key, address as given) of everything that may be given one."""
+        yield "meter.address", self.meter.address
+        for number, feeder in enumerate(self.feeder):
+            if feeder.meter is not None:
+                yield f"feeder[{number}].meter.address", feeder.meter.address
+            yield f"feeder[{number}].pdu.address", feeder.pdu.address
+            for place, group in enumerate(feeder.miners):
+                yield f"feeder[{number}].miners[{place}].address", group.address
 
 
 def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:
