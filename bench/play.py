@@ -19,6 +19,7 @@ from bench import library
 from bench.attach import Context, NullSut, PythonSut, SubprocessSut, build
 from bench.collection import let_go, standing
 from bench.config import ConfigError
+from bench.descriptors import make_room
 from bench.layout import lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
@@ -124,6 +125,7 @@ def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
     """Play one case into `folder`. Raises ConfigError or NetworkError before the run begins; whatever the controller
     does is recorded, never raised."""
     runs: list[_Run] = []
+    make_room()
 
     async def main(clock: Clock) -> None:
         with kept_in(folder / "bench.log", clock):
@@ -203,6 +205,7 @@ class _Run:
                     await self._watch()
             finally:
                 await self.sut.stop()
+            await self.clock.settle()  # what it held open is closed: files are about to be written
             self._finish()
         finally:
             self.stopped_ns = self.clock.now()

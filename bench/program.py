@@ -16,6 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.descriptors import as_given
 from bench.output import Output, Pipe
 from emulator.wire import MILLISECOND, Instant
 
@@ -52,6 +53,7 @@ class Program:
         for output in self._outputs:
             output.begin()
         process = self._process = self._spawn(command, cwd, environment)
+        as_given(process.pid)
         for output, pipe in zip(self._outputs, (process.stdout, process.stderr), strict=True):
             protocol = Pipe(output)
             self._pipes.append(protocol)

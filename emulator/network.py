@@ -12,6 +12,7 @@ import functools
 import ipaddress
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, cast
@@ -26,6 +27,8 @@ Contact: TypeAlias = Callable[[str, int, str, Instant], object]
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
+RESERVE = 128
+"""Descriptors that connections leave to everything else: the files of a run, its listeners. estimate"""
 SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
 """When Linux repeats an unanswered SYN: after 1 s, then twice as long each time, six times (tcp(7)). GK"""
 SYN_GIVES_UP_S = 127
@@ -52,10 +55,11 @@ class Network:
     """Devices on addresses.
 
     `allowed` names networks besides the loopback that may be bound, and `interface` the network device whose callers
-    alone are answered there (None: any device's). `connections` is how many calls one device takes at a time, a further
-    one is refused and counted in `refused`. `on_connect` hears of every attempt to reach a port of a device, whatever
-    it meets there, and `on_request` of bytes that arrive from a caller. `defects` counts errors raised by devices and
-    conversations: each is logged and costs its own connection, no other.
+    alone are answered there (None: any device's). `connections` is how many calls one device takes at a time; a further
+    one is refused and counted in `refused`, and so is one for which the process would be short of descriptors.
+    `on_connect` hears of every attempt to reach a port of a device, whatever it meets there, and `on_request` of bytes
+    that arrive from a caller. `defects` counts errors raised by devices and conversations: each is logged and costs its
+    own connection, no other.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Network:
         self._devices: dict[str, Device] = {}
         self._lines: dict[str, dict[Line | Silence, None]] = {}
         self._is_open = False
+        self._live, self._most = 0, 0
+        """Connections to all devices: how many there are, and may be."""
         self._gates: set[int] = set()
         self._servers: dict[tuple[str, int, str | None], asyncio.Task[asyncio.Server]] = {}
         """By address, port and the network device that is listened on."""
@@ -118,6 +124,8 @@ class Network:
             for port in device.ports:
                 plan.setdefault(port, []).append(address)
         self._is_open = True
+        each = 2 if isinstance(self.clock.loop, VirtualLoop) else 1  # there, both ends are in this process
+        self._most = max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE) // each)
         try:
             for port, addresses in plan.items():
                 self._listen(port, addresses)
@@ -228,6 +236,7 @@ class Network:
 
     def _take(self, address: str, line: Line, conn: CarriedSocket) -> None:
         self._lines[address][line] = None
+        self._live += 1
         cast(VirtualLoop, self.clock.loop).adopt(conn, line)
 
     def admit(self, transport: asyncio.Transport) -> None:
@@ -250,6 +259,7 @@ class Network:
             reset(transport)
             return
         self._lines[address][protocol] = None
+        self._live += 1
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -264,7 +274,8 @@ class Network:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
             self._defect()
             return Reach.REFUSES
-        if reach is Reach.ANSWERS and len(self._lines[address]) >= self.connections:
+        crowded = len(self._lines[address]) >= self.connections or self._live >= self._most
+        if reach is Reach.ANSWERS and crowded:
             self.refused += 1
             return Reach.REFUSES
         return reach
@@ -292,7 +303,9 @@ class Network:
         self.defects += 1
 
     def _over(self, address: str, line: Line | Silence) -> None:
-        self._lines[address].pop(line, None)
+        if line in self._lines[address]:
+            del self._lines[address][line]
+            self._live -= 1
 
 
 class _Door(asyncio.Protocol):

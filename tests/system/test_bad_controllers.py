@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import subprocess
 import sys
@@ -45,8 +46,18 @@ class Trial(NamedTuple):
         return str(found[0])
 
 
-def tried(folder: Path, program: str, command: str = "{python}", lead_in: str = "2 s", **sut: Any) -> Trial:
-    """Play a case of 5 s in real time with a program; asserts that the bench is sound and nothing of it is left."""
+def tried(
+    folder: Path, program: str, command: str = "{python}", lead_in: str = "2 s", descriptors: int = 0, **sut: Any
+) -> Trial:
+    """Play a case of 5 s in real time with a program; asserts that the bench is sound and nothing of it is left.
+
+    `descriptors`, where it is no 0, is how many files and connections the bench may have open.
+    """
+
+    def limited() -> None:
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
     (folder / "ctl.py").write_text(READ + program)
     keys = {"kind": "subprocess", "command": command, "args": ["ctl.py"], "stop_within": "500 ms", **sut}
     table = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items() if not isinstance(value, dict))
@@ -61,6 +72,7 @@ def tried(folder: Path, program: str, command: str = "{python}", lead_in: str = 
     finished = subprocess.run(
         [sys.executable, "-m", "bench.cli", "run", "case.toml", "--out", "out", "--json"],
         cwd=folder, env={**os.environ, "TRIAL": mark}, capture_output=True, text=True, timeout=55, check=False,
+        preexec_fn=limited,
     )  # fmt: skip
     assert "Traceback" not in finished.stderr
     assert not carriers(f"TRIAL={mark}".encode())
@@ -159,6 +171,24 @@ time.sleep(60)
     trial = tried(tmp_path, text, lead_in="8 s", ready={"log": "ready"})
     assert "opened more connections than the devices take: " in trial.reason("Controller fit to be tried")
     assert next(gate["value"] for gate in trial.verdict["gates"] if gate["id"] == "controller") == "ready"
+
+
+def test_a_bench_that_may_open_few_files_refuses_calls_and_writes_its_report(tmp_path: Path) -> None:
+    text = """
+first = socket.create_connection((METER, 502))
+held = []
+for miner in range(1, 9):
+    for _ in range(50):
+        try:
+            held.append(socket.create_connection((f"127.88.1.{miner}", 80), timeout=5))
+        except OSError as error:
+            print(type(error).__name__)
+read(first)
+ready()
+time.sleep(60)
+"""
+    trial = tried(tmp_path, text, lead_in="8 s", descriptors=450, ready={"log": "ready"})
+    assert "opened more connections than the devices take: " in trial.reason("Controller fit to be tried")
 
 
 def test_one_that_speaks_but_never_says_ready_is_void_and_the_reason_says_both(tmp_path: Path) -> None:
