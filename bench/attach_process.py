@@ -18,7 +18,7 @@ from bench.attach import FIRST_REQUEST, Adapter, Context, Readiness, SubprocessS
 from bench.inventory import VARIABLE
 from bench.lockstep.peer import CHILD, Lockstep
 from bench.output import MOST_OUTPUT_BYTES, Output
-from bench.program import Program, in_run_time
+from bench.program import Program
 from bench.signs import until_fine, until_open
 from emulator.wire import SECOND, Instant
 
@@ -188,7 +188,7 @@ class ProcessAdapter(Adapter):
             return
         self._ending = True
         within_ns = self._table.stop_within
-        took = await self._program.end(how, within_ns if self._lockstep else in_run_time(self._clock, within_ns))
+        took = await self._program.end(how, self._clock.of_wall(within_ns))
         if took.startswith("and"):
             took = f"ignored {how.name} for {within_ns / SECOND:g} s {took}"
         if not self.exit:

@@ -132,7 +132,11 @@ def load_cases(reference: str, changes: Mapping[str, Any] | None = None) -> tupl
 
 
 def overrides(
-    rig: str | None = None, sut: str | None = None, time: str | None = None, seed: int | None = None
+    rig: str | None = None,
+    sut: str | None = None,
+    time: str | None = None,
+    seed: int | None = None,
+    speed: float | None = None,
 ) -> dict[str, Any]:
     """What the command line says instead of the file, as `changes` of `load_cases`.
 
@@ -148,6 +152,8 @@ def overrides(
         changes["time"] = time
     if seed is not None:
         changes["seeds"] = (seed,)
+    if speed is not None:
+        changes["speed"] = speed
     return changes
 
 

@@ -93,7 +93,7 @@ class Program:
 
     async def _take_note(self) -> None:
         """How it ended. What it said last may still be on its way; a grandchild may hold the pipe open for ever."""
-        last_words = asyncio.ensure_future(self._clock.sleep(in_run_time(self._clock, _LAST_WORDS_NS)))
+        last_words = asyncio.ensure_future(self._clock.sleep(self._clock.of_wall(_LAST_WORDS_NS)))
         waited: list[asyncio.Future[Any]] = [last_words, asyncio.gather(*(pipe.over for pipe in self._pipes))]
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         last_words.cancel()
@@ -139,11 +139,6 @@ class Program:
         if not await self._clock.loop.run_in_executor(None, sweep, self._mark):
             return "left processes behind that cannot be killed"
         return stubborn
-
-
-def in_run_time(clock: Clock, real_ns: Instant) -> Instant:
-    """A stretch of the wall's time, measured in the run's: what the machine needs does not depend on the speed."""
-    return round(real_ns * clock.speed)
 
 
 def sweep(mark: str) -> bool:

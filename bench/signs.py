@@ -10,7 +10,6 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.program import in_run_time
 from emulator.wire import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ async def until_open(clock: Clock, host: str, port: int) -> None:
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError:
-            await clock.sleep(in_run_time(clock, _PERIOD_NS))
+            await clock.sleep(clock.of_wall(_PERIOD_NS))
         else:
             writer.close()
             return
@@ -47,7 +46,7 @@ async def until_fine(clock: Clock, page: str) -> None:
     """Return when GET of `page` is answered with a status from 200 to 299."""
     while True:
         asked = asyncio.ensure_future(_status(page))
-        patience = asyncio.ensure_future(clock.sleep(in_run_time(clock, _ANSWER_NS)))
+        patience = asyncio.ensure_future(clock.sleep(clock.of_wall(_ANSWER_NS)))
         try:
             await asyncio.wait([asked, patience], return_when=asyncio.FIRST_COMPLETED)
             if asked.done() and 200 <= asked.result() < 300:
@@ -57,7 +56,7 @@ async def until_fine(clock: Clock, page: str) -> None:
             patience.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asked
-        await clock.sleep(in_run_time(clock, _PERIOD_NS))
+        await clock.sleep(clock.of_wall(_PERIOD_NS))
 
 
 async def _status(page: str) -> int:

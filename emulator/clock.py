@@ -200,6 +200,10 @@ class Clock:
         self.lateness.record(self.loop.now_ns - due_ns)
         callback(*args)
 
+    def of_wall(self, duration_ns: int) -> int:
+        """A stretch of the wall's time as long as it is in the run's: what a machine needs knows no speed."""
+        return round(duration_ns * self.speed)
+
     async def sleep_until(self, when: int) -> None:
         """Sleep until instant `when`; one that has passed only lets others run."""
         if when <= self.loop.now_ns:
