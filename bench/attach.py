@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bench.config import ConfigError, DurationNs, Table, did_you_mean
 from bench.inventory import Port
+from bench.signs import url
 from bench.watchdog import PATIENCE_NS
 from emulator.clock import Clock
 from emulator.wire import SECOND, Instant
@@ -39,23 +40,38 @@ class PythonSut(Table):
 
 
 class ReadyTable(Table):
-    """By what a program shows that it is ready: a line of output with this text, or a port that takes a connection."""
+    """By what a program shows that it is ready: a line of output with this text, a port that takes a connection, or a
+    page that is answered with a status from 200 to 299."""
 
     log: str | None = Field(default=None, min_length=1)
     port: Port | None = None
     host: str = "127.0.0.1"
+    http: Annotated[str, AfterValidator(url)] | None = None
 
     @model_validator(mode="after")
     def _one_sign(self) -> Self:
-        if (self.log is None) == (self.port is None):
+        if [self.log, self.port, self.http].count(None) != 2:
             raise ValueError(
-                'say one sign, { log = "ready" } or { port = 8080 }; without ready it is the first request'
+                'say one sign, { log = "ready" }, { port = 8080 } or { http = "http://127.0.0.1:8080/health" }; '
+                "without ready it is the first request"
             )
         return self
 
 
+class RestartTable(Table):
+    """A planned end of the program during the run, and its new start."""
+
+    at: DurationNs
+    """From the profile's zero."""
+    how: Literal["terminate", "kill"] = "terminate"
+    """SIGTERM, and SIGKILL where that does not help within `stop_within`; or SIGKILL at once."""
+    down: DurationNs = 0
+    """From its end to its new start."""
+
+
 class SubprocessSut(Table):
-    """A program of its own, in real time. `{inventory}`, `{config}` and `{python}` stand for paths in its texts."""
+    """A program of its own, in real time or, in lockstep, in virtual time. `bench/templates.py` has the placeholders of
+    its texts."""
 
     kind: Literal["subprocess"]
     command: str
@@ -64,10 +80,13 @@ class SubprocessSut(Table):
     cwd: str = "."
     """Relative to the file that says it."""
     config: str | None = None
+    lockstep: bool = False
+    """Whether it joins virtual time (decision 14); in real time that changes nothing."""
     ready: ReadyTable | None = None
     """Default: its first request to the rig."""
     stop_within: DurationNs = GRACE_NS
     """From SIGTERM to SIGKILL."""
+    restart: tuple[RestartTable, ...] = ()
 
 
 class NetworkSut(Table):
@@ -83,7 +102,8 @@ class NullSut(Table):
 
 
 def from_text(text: object) -> object:
-    """The short forms: `null`, `network`, `controller:NAME`, `python:MODULE:FACTORY`, `subprocess:COMMAND ARGS`.
+    """The short forms: `null`, `network`, `controller:NAME`, `python:MODULE:FACTORY`, `subprocess:COMMAND ARGS`,
+    `lockstep:PROGRAM ARGS`.
 
     Raises ValueError for another text; what is no text is returned as it is.
     """
@@ -99,7 +119,10 @@ def from_text(text: object) -> object:
     if kind == "subprocess" and rest.strip():
         command, *args = shlex.split(rest)
         return {"kind": "subprocess", "command": command, "args": tuple(args)}
-    forms = "null, network, controller:NAME, python:MODULE:FACTORY or subprocess:COMMAND"
+    if kind == "lockstep" and rest.strip():
+        words = ("{lockstep}", *shlex.split(rest))
+        return {"kind": "subprocess", "command": "{python}", "args": words, "lockstep": True}
+    forms = "null, network, controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND or lockstep:PROGRAM"
     raise ValueError(f"{text!r} names no controller; write {forms}")
 
 
@@ -134,7 +157,12 @@ class Context:
     first_contact: Callable[[], Awaitable[object]]
     """Returns an awaitable that is done once the controller has sent a first request to any device of the rig."""
     patience_ns: Instant = PATIENCE_NS
-    """Real time that a controller in the bench's own loop may run without giving way to it."""
+    """Real time that a controller in virtual time may run without giving way to the bench."""
+    armed_ns: Instant = 0
+    """The profile's zero."""
+    seed: int = 0
+    tell: Callable[[str, str], object] = lambda _what, _reason: None
+    """Takes down that something happened to the controller: what, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +182,10 @@ class Adapter(ABC):
         self.exited_ns: Instant | None = None
         self.stubborn = ""
         """What it took to stop it, where asking was not enough."""
+
+    def notes(self) -> list[str]:
+        """What a reader of the verdict should know of how it behaved, beside what it did to the site."""
+        return [self.stubborn] if self.stubborn else []
 
     @abstractmethod
     async def start(self, context: Context) -> None:
@@ -203,11 +235,14 @@ class NetworkAdapter(Adapter):
             self._contact.cancel()
 
 
-def build(table: PythonSut | SubprocessSut | NetworkSut | NullSut, base: Path, time: str) -> Adapter:
+def build(
+    table: PythonSut | SubprocessSut | NetworkSut | NullSut, base: Path, time: str,
+    inventory: Callable[[], Mapping[str, Any]] | None = None,
+) -> Adapter:  # fmt: skip
     """The adapter for a `sut` table; paths in it are relative to `base`, `time` is "virtual" or "real".
 
-    Raises ConfigError where the controller cannot be attached: a kind that lives in real time, an unknown module, a
-    missing file, an unknown placeholder.
+    `inventory`, where it can be told already, lets ids of devices be checked. Raises ConfigError where the controller
+    cannot be attached: a kind that lives in real time, an unknown module, a missing file, an unknown placeholder.
     """
     match table:
         case NullSut():
@@ -216,14 +251,22 @@ def build(table: PythonSut | SubprocessSut | NetworkSut | NullSut, base: Path, t
             from bench.attach_python import PythonAdapter
 
             return PythonAdapter(table, base)
-    if time == "virtual":
-        what = "a subprocess" if isinstance(table, SubprocessSut) else "a controller on the network"
-        raise ConfigError(f'sut.kind: {what} lives in real time; write time = "real", or attach with kind = "python"')
-    if isinstance(table, SubprocessSut):
-        from bench.attach_process import ProcessAdapter
+        case SubprocessSut():
+            if time == "virtual" and not table.lockstep:
+                raise ConfigError(
+                    'sut.kind: a subprocess lives in real time; write time = "real", or attach with kind = "python", '
+                    "or write lockstep = true for an asyncio program that is run with {lockstep}"
+                )
+            from bench.attach_process import ProcessAdapter
 
-        return ProcessAdapter(table, base)
-    return NetworkAdapter()
+            return ProcessAdapter(table, base, inventory)
+        case NetworkSut():
+            if time == "virtual":
+                raise ConfigError(
+                    'sut.kind: a controller on the network lives in real time; write time = "real", or attach with '
+                    'kind = "python"'
+                )
+            return NetworkAdapter()
 
 
 def path_from(base: Path, text: str, key: str) -> Path:

@@ -90,7 +90,7 @@ class PythonAdapter(Adapter):
         self._contact.cancel()
         if not self._task.done():
             self._task.cancel()
-            patience = asyncio.ensure_future(self._clock.sleep(GRACE_NS))
+            patience = asyncio.ensure_future(self._clock.sleep(self._clock.of_wall(GRACE_NS)))
             await asyncio.wait([self._task, patience], return_when=asyncio.FIRST_COMPLETED)
             patience.cancel()
             if not self._task.done():

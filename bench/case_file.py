@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from bench import library
 from bench.attach import SutTable, from_text
@@ -55,13 +55,21 @@ class CaseTable(Table):
     commitment: Annotated[PowerW, positive] | None = None
     seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
     time: Literal["virtual", "real"] = "virtual"
+    speed: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """In real time: how many times as fast as the wall clock."""
     lead_in: DurationNs = 20_000_000_000
     """From the start of the run to the profile's zero: the controller must be ready by then."""
     patience: Annotated[DurationNs, positive] = PATIENCE_NS
-    """Real time that a controller in the bench's own loop may run without giving way to it."""
+    """Real time that a controller in virtual time, or in the bench's own loop, may run without giving way."""
     expect: Literal["PASS", "FAIL", "INCONCLUSIVE"] | None = None
     fault: tuple[dict[str, Any], ...] = ()
     """Faults (docs/reference/faults.md); their times count from the profile's zero."""
+
+    @model_validator(mode="after")
+    def _paced(self) -> Self:
+        if self.speed != 1.0 and self.time != "real":
+            raise ValueError('speed: only real time has one; write time = "real", or remove it')
+        return self
 
 
 class CaseFile(Document, CaseTable):
@@ -124,7 +132,11 @@ def load_cases(reference: str, changes: Mapping[str, Any] | None = None) -> tupl
 
 
 def overrides(
-    rig: str | None = None, sut: str | None = None, time: str | None = None, seed: int | None = None
+    rig: str | None = None,
+    sut: str | None = None,
+    time: str | None = None,
+    seed: int | None = None,
+    speed: float | None = None,
 ) -> dict[str, Any]:
     """What the command line says instead of the file, as `changes` of `load_cases`.
 
@@ -140,6 +152,8 @@ def overrides(
         changes["time"] = time
     if seed is not None:
         changes["seeds"] = (seed,)
+    if speed is not None:
+        changes["speed"] = speed
     return changes
 
 

@@ -81,10 +81,11 @@ def run(
     sut: Annotated[
         str | None,
         typer.Option(
-            help="Controller: controller:reference, python:MODULE:FACTORY, subprocess:COMMAND, network or null."
+            help="controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND, lockstep:PROGRAM, network or null."
         ),
     ] = None,
     time: Annotated[TimeMode | None, typer.Option(help="Virtual time or real time.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Play real time this many times as fast.")] = None,
     seed: Annotated[int | None, typer.Option(help="Play every case with this seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for run folders and reports.")] = None,
     as_json: AsJson = False,
@@ -94,7 +95,7 @@ def run(
         from bench import report, session
         from bench.case_file import load_cases, overrides
 
-        title, cases = load_cases(case, overrides(rig, sut, time and time.value, seed))
+        title, cases = load_cases(case, overrides(rig, sut, time and time.value, seed, speed))
         folder = out or Path("runs") / Path(case.rpartition(":")[2]).stem
         with Screen(as_json, len(cases)) as screen:
             verdict = session.run_cases(title, cases, folder, screen.begin, screen.judged)

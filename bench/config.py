@@ -127,9 +127,10 @@ def validate(table: Mapping[str, Any], model: type[Model], origin: str) -> Model
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error sentence: `; did you mean "x"?`, or the list of what is known, or nothing."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
+    near = difflib.get_close_matches(word, names, n=3)
     if near:
-        return f'; did you mean "{near[0]}"?'
+        begun = [name for name in near if name.startswith(word)]  # a word left unfinished is likelier than two slips
+        return f'; did you mean "{(begun or near)[0]}"?'
     if not names:
         return ""
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -89,6 +89,8 @@ class RunFacts:
     sut_ready: bool = True
     sut_exit: str = ""
     """Why the controller ended before the run did; empty when it did not."""
+    sut_notes: tuple[str, ...] = ()
+    """What was odd in how the controller behaved towards the bench."""
     contacts: Mapping[str, int] = field(default_factory=dict)
     """Requests answered, by device kind: `meter`, `pdu`, `miner`, `signal`."""
     occurrences: tuple[Occurrence, ...] = ()

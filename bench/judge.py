@@ -192,12 +192,18 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         Validity.VALID if facts.complete else Validity.VOID,
     )  # fmt: skip
     yield _gate(
-        "controller", "Controller ready", "ready" if facts.sut_ready else "never ready", "ready before the profile",
+        "controller", "Controller ready", "ready" if facts.sut_ready else _never_ready(facts),
+        "ready before the profile",
         Validity.VALID if facts.sut_ready else Validity.VOID,
     )  # fmt: skip
     yield _gate(
         "alive", "Controller alive to the end", facts.sut_exit or "alive", "alive",
         Validity.SUSPECT if facts.sut_exit else Validity.VALID,
+    )  # fmt: skip
+    yield _gate(
+        "manners", "Controller fit to be tried", "; ".join(facts.sut_notes) or "nothing odd",
+        "ends when asked, says and calls what can be taken",
+        Validity.SUSPECT if facts.sut_notes else Validity.VALID,
     )  # fmt: skip
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(facts.contacts.items()) if number)
     yield _gate(
@@ -223,6 +229,12 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         "none (bench.log tells them)",
         Validity.SUSPECT if facts.device_defects else Validity.VALID,
     )  # fmt: skip
+
+
+def _never_ready(facts: RunFacts) -> str:
+    """In whose words it was not ready, where they were taken down."""
+    why = next((str(o.data.get("reason", "")) for o in facts.occurrences if o.kind == "sut_not_ready"), "")
+    return f"never ready: {why}" if why else "never ready"
 
 
 def _stimulus_gates(

@@ -53,7 +53,6 @@ _FIRST_RELAY = 101
 _MINER_BLOCKS = 249
 """Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and gateways at 250 to 254."""
 _HOSTS = 254
-_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,9 +370,9 @@ class _Planner:
         """`given` and `plus` addresses on, or the planned one; "" where there is none."""
         if given is not None:
             first = int(ipaddress.IPv4Address(given))
-            last = int(_LOOPBACK.broadcast_address) - 1
-            if first + plus > last:
-                self._wrong(f"{key}.address: {given} and {plus} more leave 127.0.0.0/8; begin lower")
+            network = next(net for net in self._file.network.networks if ipaddress.IPv4Address(given) in net)
+            if first + plus > int(network.broadcast_address) - 1:
+                self._wrong(f"{key}.address: {given} and {plus} more leave {network}; begin lower")
                 return ""
             return str(ipaddress.IPv4Address(first + plus))
         further, host = divmod(number - 1, _HOSTS)

@@ -5,6 +5,7 @@ What a controller logs is kept apart, see `bench/attach_python.py`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from emulator.clock import Clock
 
+_MOST_UNWRITTEN = 1000
 _OURS = ("ramprig", "bench", "emulator", "firmware_mocks", "fastpath")
 
 
@@ -41,10 +43,24 @@ class _RunLog(logging.Handler):
         self._file, self._clock = file, clock
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         self.addFilter(lambda record: _ours(record) or not under_test.get())
+        self._unwritten: list[str] = []
+        """Lines for which the file could not be opened: a controller may have taken every descriptor."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with self._file.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{self._clock.now() / SECOND:14.6f} {self.format(record)}\n")
+        if len(self._unwritten) < _MOST_UNWRITTEN:
+            self._unwritten.append(f"{self._clock.now() / SECOND:14.6f} {self.format(record)}\n")
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
+        if self._unwritten:
+            with self._file.open("a", encoding="utf-8", errors="replace") as file:
+                file.writelines(self._unwritten)
+            self._unwritten.clear()
+
+    def close(self) -> None:
+        self._write()
+        super().close()
 
 
 @contextmanager

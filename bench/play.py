@@ -16,9 +16,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from bench import library
-from bench.attach import Context, NullSut, PythonSut, build
+from bench.attach import Context, NullSut, PythonSut, SubprocessSut, build
 from bench.collection import let_go, standing
 from bench.config import ConfigError
+from bench.descriptors import make_room
 from bench.layout import lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
@@ -86,12 +87,24 @@ def plan(case: Case) -> Plan:
         raise ConfigError(f"{where}: profile and services are for {figures}; take one system")
     layout = lay_out(rig, str(rig_path))
     try:
-        build(case.table.sut, base, case.table.time)
+        build(case.table.sut, base, case.table.time, lambda: layout.inventory(1.0, profile.nominal_hz or 60.0))
         faults = tuple(read_fault(raw, f"fault[{place}]") for place, raw in enumerate(case.table.fault))
     except (ConfigError, FaultError) as error:
         raise ConfigError(f"{where}: {error}") from None
+    _check_restarts(case, profile, where)
     layout.check_faults(FaultPlan(faults, Seed(case.seed)), where)
     return Plan(case, layout, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
+
+
+def _check_restarts(case: Case, profile: Profile, where: str) -> None:
+    """Raises ConfigError for a restart that the run would be over before."""
+    restarts = case.table.sut.restart if isinstance(case.table.sut, SubprocessSut) else ()
+    for place, restart in enumerate(restarts):
+        if restart.at >= profile.duration_ns:
+            raise ConfigError(
+                f"{where}: sut.restart[{place}].at: {restart.at / SECOND:g} s comes after the profile's end at "
+                f"{profile.duration_ns / SECOND:g} s; write an earlier instant"
+            )
 
 
 def plan_all(cases: Iterable[Case]) -> list[Plan]:
@@ -112,6 +125,7 @@ def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
     """Play one case into `folder`. Raises ConfigError or NetworkError before the run begins; whatever the controller
     does is recorded, never raised."""
     runs: list[_Run] = []
+    make_room()
 
     async def main(clock: Clock) -> None:
         with kept_in(folder / "bench.log", clock):
@@ -119,7 +133,7 @@ def play(what: Plan, folder: Path, progress: Progress | None = None) -> None:
             await runs[0].main()
 
     try:
-        clocks.run(main, mode=what.case.table.time)
+        clocks.run(main, mode=what.case.table.time, speed=what.case.table.speed)
     except (clocks.ClockStalledError, SystemExit) as error:
         reason = _brought_down(error, what.case)
         if reason is None or not runs:
@@ -163,12 +177,11 @@ class _Run:
         self.stopped_ns = 0
         """When the run was over, or was broken off."""
         self.sut = build(self.table.sut, what.case.origin.parent, self.table.time)
+        self.contacts: list[asyncio.Future[int]] = []
 
     async def main(self) -> None:
         if isinstance(self.clock.loop, clocks.VirtualLoop):
             self.clock.loop.stall_limit_s = self.table.patience / SECOND
-        contact: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.rig.traffic.on_first = lambda now: None if contact.done() else contact.set_result(now)
         inventory = self.rig.inventory()
         path = self.folder / "sut" / "inventory.json"
         path.write_text(json.dumps(inventory, indent=1) + "\n", encoding="utf-8")
@@ -176,8 +189,11 @@ class _Run:
         self._describe()
         try:
             await self.rig.open()
-            sut_folder, patience_ns = self.folder / "sut", self.table.patience
-            context = Context(self.clock, inventory, path, sut_folder, lambda: asyncio.shield(contact), patience_ns)
+            context = Context(
+                self.clock, inventory, path.absolute(), path.parent.absolute(), self._first_contact,
+                patience_ns=self.table.patience, armed_ns=self.armed_ns, seed=self.plan.case.seed,
+                tell=lambda what, reason: self.recorder.event(self.clock.now(), what, reason=reason),
+            )  # fmt: skip
             try:
                 await self.sut.start(context)
                 ready = await self.sut.ready(self.armed_ns - self.clock.now())
@@ -189,11 +205,26 @@ class _Run:
                     await self._watch()
             finally:
                 await self.sut.stop()
+            await self.clock.settle()  # what it held open is closed: files are about to be written
             self._finish()
         finally:
             self.stopped_ns = self.clock.now()
-            contact.cancel()
+            for contact in self.contacts:
+                contact.cancel()
             await self.rig.close()
+
+    def _first_contact(self) -> asyncio.Future[int]:
+        """Done, with the instant, when the controller next sends a request to any device."""
+        contact: asyncio.Future[int] = self.clock.loop.create_future()
+        self.contacts.append(contact)
+        self.rig.traffic.on_first = self._contacted
+        return contact
+
+    def _contacted(self, now: int) -> None:
+        for contact in self.contacts:
+            if not contact.done():
+                contact.set_result(now)
+        self.contacts.clear()
 
     def _describe(self) -> None:
         rig, analyser = self.rig, self.rig.file.analyser
@@ -267,8 +298,15 @@ class _Run:
             network_defects=rig.network.defects,
             pool=rig.pool_report(self.armed_ns, end),
             sut_exit=self.sut.exit,
+            sut_notes=self._notes(),
             sut=self.sut.evidence(),
         )
+
+    def _notes(self) -> list[str]:
+        """How the controller behaved, as far as it is worth a reader's while."""
+        refused = self.rig.network.refused
+        crowd = f"opened more connections than the devices take: {refused} were refused"
+        return [*self.sut.notes(), *([crowd] if refused else [])]
 
     def _info(self) -> dict[str, Any]:
         table = self.table
@@ -284,6 +322,7 @@ class _Run:
             "sut": table.sut.factory if isinstance(table.sut, PythonSut) else table.sut.kind,
             "seed": self.plan.case.seed,
             "time": table.time,
+            "speed": table.speed,
             "expect": table.expect or "",
             "started": self.clock.wall().isoformat(),
             "profile_title": self.plan.profile.title,

@@ -192,6 +192,7 @@ def _facts(
         seed=int(info.get("seed", 0)),
         sut_ready=any(o.kind == "sut_ready" for o in occurrences),
         sut_exit=str(stop.get("sut_exit", "")) or next(iter(exits), ""),
+        sut_notes=tuple(map(str, stop.get("sut_notes", ()))),
         contacts={str(kind): int(number) for kind, number in stop.get("contacts", {}).items()},
         occurrences=occurrences,
         meter_gap_ns=int(np.diff(power.t_ns).max()) if power.t_ns.size > 1 else 0,

@@ -78,7 +78,8 @@ class Rig:
         self.on_fault: FaultHook | None = None
         """Hears (instant, fault, id) whenever a fault strikes."""
         self.traffic = Traffic()
-        self.network = Network(clock)
+        where = layout.file.network
+        self.network = Network(clock, allowed=where.allow, interface=where.interface)
         self.devices: dict[str, Device] = {}
         self.wiring = Wiring(layout, clock, self.network, self._wrapped)
         self.meters: dict[str, Meter] = {}

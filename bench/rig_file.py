@@ -6,7 +6,6 @@ Owns the form of the file and the checks that need only the file; the ways to Mo
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,32 +26,15 @@ from bench.config import (
     not_negative,
     positive,
 )
-from bench.rig_wires import LOOPBACK, Address, GatewayTable, Id, LineTable, TlsTable, WireTable
+from bench.rig_network import Address, NetworkTable
+from bench.rig_wires import GatewayTable, Id, LineTable, TlsTable, WireTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _SHORTEST_ITERATION_NS = 500_000_000
 """A quarter of an iteration is pause, and longer than its edge of 100 ms (`emulator/loads.py`)."""
-
-
-class NetworkTable(Table):
-    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at
-    .252, protection relays from .252.101 on."""
-
-    subnet: str = "127.20.0.0/16"
-
-    @model_validator(mode="after")
-    def _loopback(self) -> Self:
-        try:
-            net = ipaddress.IPv4Network(self.subnet)
-        except ValueError as error:
-            raise ValueError(f"subnet {self.subnet!r}: {error}; write for example 127.20.0.0/16") from None
-        if not net.subnet_of(LOOPBACK):
-            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside {LOOPBACK}")
-        if net.prefixlen > 16:
-            raise ValueError(f"subnet {self.subnet!r} is too small; the address plan needs a /16 or larger")
-        return self
 
 
 class SiteTable(Table):
@@ -232,7 +214,24 @@ class RigFile(Document):
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')
+        self.network.check(self._addresses())
         return self
+
+    def _addresses(self) -> Iterator[tuple[str, str | None]]:
+        """(key, address as given) of everything that may be given one."""
+        yield "meter.address", self.meter.address
+        for number, feeder in enumerate(self.feeder):
+            if feeder.meter is not None:
+                yield f"feeder[{number}].meter.address", feeder.meter.address
+            yield f"feeder[{number}].pdu.address", feeder.pdu.address
+            if feeder.relay is not None:
+                yield f"feeder[{number}].relay.address", feeder.relay.address
+            for place, group in enumerate(feeder.miners):
+                yield f"feeder[{number}].miners[{place}].address", group.address
+        for number, submeter in enumerate(self.submeter):
+            yield f"submeter[{number}].address", submeter.address
+        for number, gateway in enumerate(self.gateway):
+            yield f"gateway[{number}].address", gateway.address
 
 
 def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:

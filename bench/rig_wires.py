@@ -5,28 +5,13 @@ Owns the form of those tables and the checks that need only them; who stands whe
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench.config import DurationNs, Table, positive
+from bench.rig_network import Address
 
-LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
-
-
-def _on_loopback(text: str) -> str:
-    """The address as it is written canonically. Raises ValueError where it is none, or not on the loopback."""
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no IPv4 address; write for example 127.20.1.1") from None
-    if address not in LOOPBACK:
-        raise ValueError(f"{text!r} is not on the loopback interface; take an address inside {LOOPBACK}")
-    return str(address)
-
-
-Address = Annotated[str, AfterValidator(_on_loopback)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 PortNumber = Annotated[int, Field(ge=1, le=65_535)]
 Transport = Literal["tcp", "tls", "udp", "rtu-over-tcp", "ascii-over-tcp"]

@@ -15,6 +15,7 @@ import typer
 
 from bench.collection import standing
 from bench.config import ConfigError
+from bench.descriptors import make_room
 from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import load_rig
@@ -39,6 +40,7 @@ def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, 
         layout = lay_out(file, str(path))
     if inventory is not None:
         _make_room(inventory)
+    make_room()
 
     async def main(clock: Clock) -> None:
         with standing():

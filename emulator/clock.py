@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 import select
 import selectors
 import signal
@@ -101,7 +102,10 @@ class _OrderedTimer(asyncio.TimerHandle):
 class _FineSelector(selectors.DefaultSelector):
     """Waits to the microsecond; epoll alone rounds up to a full millisecond, and every timer would be late by that."""
 
+    speed = 1.0
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        timeout = timeout / self.speed if timeout else timeout
         if timeout is not None and timeout > 0 and self.fileno() < _DESCRIPTORS_OF_SELECT:
             with contextlib.suppress(InterruptedError):
                 select.select([self.fileno()], [], [], timeout)
@@ -111,19 +115,31 @@ class _FineSelector(selectors.DefaultSelector):
 
 
 class RealLoop(asyncio.SelectorEventLoop):
-    """The ordinary selector loop on the monotonic clock; `now_ns` counts from the making of the loop."""
+    """The ordinary selector loop on the monotonic clock; `now_ns` counts from the making of the loop.
+
+    With a `speed` its time runs that many times as fast as the wall's.
+    """
 
     _scheduled: list[asyncio.TimerHandle]
 
-    def __init__(self) -> None:
-        super().__init__(_FineSelector() if hasattr(selectors.DefaultSelector, "fileno") else None)
+    def __init__(self, speed: float = 1.0) -> None:
+        selector = _FineSelector() if hasattr(selectors.DefaultSelector, "fileno") else None
+        super().__init__(selector)
+        if selector is not None:
+            selector.speed = speed
+        self.speed = speed
         self._origin_ns = time.monotonic_ns()
         self._order = itertools.count()
 
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the loop was made."""
-        return time.monotonic_ns() - self._origin_ns
+        passed_ns = time.monotonic_ns() - self._origin_ns
+        return passed_ns if self.speed == 1.0 else round(passed_ns * self.speed)
+
+    def time(self) -> float:
+        """The monotonic clock, or, at another speed, what it would show had it run at that speed all along."""
+        return super().time() if self.speed == 1.0 else (self._origin_ns + self.now_ns) / 1e9
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -160,6 +176,8 @@ class Clock:
             raise ValueError(f"epoch {epoch} has no time zone; give one, for example {epoch.isoformat()}+00:00")
         self.loop = loop
         self.mode = "virtual" if isinstance(loop, VirtualLoop) else "real"
+        self.speed = 1.0 if isinstance(loop, VirtualLoop) else loop.speed
+        """How many times as fast as the wall clock real time runs; 1 in virtual time."""
         self.epoch = epoch.astimezone(UTC)
         self.lateness = Lateness()
 
@@ -181,6 +199,10 @@ class Clock:
     def _fire(self, due_ns: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.lateness.record(self.loop.now_ns - due_ns)
         callback(*args)
+
+    def of_wall(self, duration_ns: int) -> int:
+        """A stretch of the wall's time as long as it is in the run's: what a machine needs knows no speed."""
+        return round(duration_ns * self.speed)
 
     async def sleep_until(self, when: int) -> None:
         """Sleep until instant `when`; one that has passed only lets others run."""
@@ -212,16 +234,21 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
         sleeper.set_result(None)
 
 
-def run(main: Callable[[Clock], Awaitable[T]], *, mode: str = "virtual", epoch: datetime | None = None) -> T:
+def run(
+    main: Callable[[Clock], Awaitable[T]], *, mode: str = "virtual", epoch: datetime | None = None, speed: float = 1.0
+) -> T:
     """Run `main(clock)` in a loop of its own, cancel what it leaves behind, and return its result.
 
     As in `asyncio.run`, the first SIGINT cancels the main task and ends in KeyboardInterrupt; SIGTERM does the same and
-    ends in SystemExit(143). Nothing global is set. Raises ValueError for an unknown mode or an epoch without time zone,
+    ends in SystemExit(143). `speed` is how many times as fast as the wall clock a real loop runs. Nothing global is
+    set. Raises ValueError for an unknown mode, a speed that is none or has no meaning, or an epoch without time zone,
     DeadlockError and ClockStalledError in virtual time.
     """
-    loops: dict[str, type[VirtualLoop | RealLoop]] = {"virtual": VirtualLoop, "real": RealLoop}
+    loops = {"virtual": VirtualLoop, "real": lambda: RealLoop(speed)}
     if mode not in loops:
         raise ValueError(f"time {mode!r} is not known; one of 'virtual', 'real' is expected")
+    if not 0 < speed < math.inf or (speed != 1.0 and mode != "real"):
+        raise ValueError(f"speed {speed:g}: a number above 0 is expected, and mode 'real': virtual time has no speed")
     with asyncio.Runner(loop_factory=loops[mode]) as runner:
         clock = Clock(cast(VirtualLoop | RealLoop, runner.get_loop()), epoch)
 

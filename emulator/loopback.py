@@ -40,9 +40,11 @@ class _End:
 
     own: Name
     peer: Name
-    other: weakref.ref[CarriedSocket]
+    other: weakref.ref[CarriedSocket] | None = None
     options: dict[tuple[int, int], int | bytes] = field(default_factory=dict)
     resets: bool = False
+    tell_reset: Callable[[], object] | None = None
+    """Tells another process, which holds the other end, that it is about to be reset."""
 
 
 _ends: weakref.WeakKeyDictionary[socket.socket, _End] = weakref.WeakKeyDictionary()
@@ -88,7 +90,9 @@ class CarriedSocket(socket.socket):
         """Close; after SO_LINGER 0 the peer reads what was sent before and then a reset, as with TCP."""
         end = _ends.get(self)
         if end is not None and end.resets and self.fileno() >= 0:
-            other = end.other()
+            if end.tell_reset is not None:
+                end.tell_reset()
+            other = None if end.other is None else end.other()
             if other is not None and other.fileno() >= 0:
                 # The kernel resets the peer of a stream that is closed with unread bytes (af_unix.c, unix_release_sock;
                 # T), so the peer is made to have written one. It cannot when it filled its side, and then the bytes
@@ -135,24 +139,41 @@ class Loopback:
         """
         if type(sock) is not socket.socket:
             raise TypeError(f"virtual time can only carry a plain socket.socket, not {type(sock).__qualname__}")
+        called, caller, take = await self.call(address, sock.getsockname())
+        near, server = self.pair(called, caller)
+        os.dup2(near.fileno(), sock.fileno(), inheritable=False)
+        near.close()
+        sock.__class__ = CarriedSocket  # in place: the caller holds this very object
+        _ends[sock] = _End(caller, called, weakref.ref(server))
+        _ends[server].other = weakref.ref(cast(CarriedSocket, sock))
+        take(server)
+
+    async def call(self, address: Name, bound: Name | None) -> tuple[Name, Name, Take]:
+        """Ask whoever serves `address` to take a call: the name called, the caller's name, and who takes it.
+
+        `bound` is what the caller's socket is bound to. Raises as `connect` does.
+        """
         called = _canonical(address)
         gate = self._find(called)
-        caller = self._source(sock, called)
-        take = await gate(called, caller)
+        caller = self._source(bound, called)
+        return called, caller, await gate(called, caller)
+
+    def pair(
+        self, called: Name, caller: Name, tell_reset: Callable[[], object] | None = None
+    ) -> tuple[socket.socket, CarriedSocket]:
+        """Both ends of a new connection: the caller's as a bare socket, the other under its TCP face.
+
+        With `tell_reset` the bare end is for another process, which is told so that it sees a reset as one.
+        """
         near, far = socket.socketpair()
         for end in (near, far):
             end.setblocking(False)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        os.dup2(near.fileno(), sock.fileno(), inheritable=False)
-        near.close()
-        sock.__class__ = CarriedSocket  # in place: the caller holds this very object
-        client = cast(CarriedSocket, sock)
         family = socket.AF_INET6 if ":" in called[0] else socket.AF_INET
         server = CarriedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=far.detach())
         server.setblocking(False)
-        _ends[sock] = _End(caller, called, weakref.ref(server))
-        _ends[server] = _End(called, caller, weakref.ref(client))
-        take(server)
+        _ends[server] = _End(called, caller, tell_reset=tell_reset)
+        return near, server
 
     def _find(self, called: Name) -> Gate:
         host, port = called[0], called[1]
@@ -167,11 +188,10 @@ class Loopback:
             f"{host} port {port} is outside this process; virtual time reaches only its own loopback, use real time",
         )
 
-    def _source(self, sock: socket.socket, called: Name) -> Name:
-        """The name the caller goes by: what the socket is bound to, else the loopback address and the next port."""
-        own: Name = sock.getsockname()
-        if own[1]:
-            return own
+    def _source(self, bound: Name | None, called: Name) -> Name:
+        """The name the caller goes by: what its socket is bound to, else the loopback address and the next port."""
+        if bound is not None and bound[1]:
+            return bound
         port = next(self._ports)
         return ("::1", port, 0, 0) if ":" in called[0] else ("127.0.0.1", port)
 

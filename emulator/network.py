@@ -12,6 +12,7 @@ import functools
 import ipaddress
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, cast
@@ -26,6 +27,8 @@ Contact: TypeAlias = Callable[[str, int, str, Instant], object]
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
+RESERVE = 128
+"""Descriptors that connections leave to everything else: the files of a run, its listeners. estimate"""
 SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
 """When Linux repeats an unanswered SYN: after 1 s, then twice as long each time, six times (tcp(7)). GK"""
 SYN_GIVES_UP_S = 127
@@ -51,24 +54,33 @@ class PortPermissionError(NetworkError):
 class Network:
     """Devices on addresses.
 
-    `allowed` names networks besides the loopback that may be bound; `connections` is how many calls one device takes
-    at a time, a further one is refused. `on_connect` hears of every attempt to reach a port of a device, whatever it
-    meets there, and `on_request` of bytes that arrive from a caller. `defects` counts errors raised by devices and
-    conversations: each is logged and costs its own connection, no other.
+    `allowed` names networks besides the loopback that may be bound, and `interface` the network device whose callers
+    alone are answered there (None: any device's). `connections` is how many calls one device takes at a time; a further
+    one is refused and counted in `refused`, and so is one for which the process would be short of descriptors.
+    `on_connect` hears of every attempt to reach a port of a device, whatever it meets there, and `on_request` of bytes
+    that arrive from a caller. `defects` counts errors raised by devices and conversations: each is logged and costs its
+    own connection, no other.
     """
 
-    def __init__(self, clock: Clock, *, allowed: Iterable[str] = (), connections: int = 256) -> None:
+    def __init__(
+        self, clock: Clock, *, allowed: Iterable[str] = (), interface: str | None = None, connections: int = 256
+    ) -> None:
         self.clock = clock
         self.connections = connections
+        self.interface = interface
         self.defects = 0
+        self.refused = 0
         self.on_connect: Contact | None = None
         self.on_request: Contact | None = None
         self._allowed = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", *allowed)]
         self._devices: dict[str, Device] = {}
         self._lines: dict[str, dict[Line | Silence, None]] = {}
         self._is_open = False
+        self._live, self._most = 0, 0
+        """Connections to all devices: how many there are, and may be."""
         self._gates: set[int] = set()
-        self._servers: dict[tuple[str, int], asyncio.Task[asyncio.Server]] = {}
+        self._servers: dict[tuple[str, int, str | None], asyncio.Task[asyncio.Server]] = {}
+        """By address, port and the network device that is listened on."""
 
     def attach(self, address: str, device: Device) -> None:
         """Put `device` on `address`, before or after open().
@@ -112,6 +124,8 @@ class Network:
             for port in device.ports:
                 plan.setdefault(port, []).append(address)
         self._is_open = True
+        each = 2 if isinstance(self.clock.loop, VirtualLoop) else 1  # there, both ends are in this process
+        self._most = max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE) // each)
         try:
             for port, addresses in plan.items():
                 self._listen(port, addresses)
@@ -156,30 +170,41 @@ class Network:
                 self._gates.add(port)
             return
         on_lo = [address for address in addresses if address.startswith(_LO)]
-        if on_lo and (_ANYWHERE, port) not in self._servers:
-            try:
-                self._serve(_ANYWHERE, port, only_lo=True)
-            except OSError as error:
-                # Not allowed here, or somebody has one address of the port: then one listener for each of ours.
-                _logger.info("no single listener for port %d (%s); one for each address instead", port, error)
-                self._serve_each(on_lo, port)
-        self._serve_each([address for address in addresses if not address.startswith(_LO)], port)
+        outside = [address for address in addresses if not address.startswith(_LO)]
+        self._listen_on("lo", None, on_lo, port)
+        if self.interface is None:
+            self._serve_each(outside, port, None)
+        else:
+            if outside:
+                _look_at(self.interface, outside[0])
+            self._listen_on(self.interface, self.interface, outside, port)
 
-    def _serve_each(self, addresses: list[str], port: int) -> None:
+    def _listen_on(self, device: str, each_on: str | None, addresses: list[str], port: int) -> None:
+        """One listener on a whole network device, else one for each address, on the device `each_on`."""
+        if not addresses or (_ANYWHERE, port, device) in self._servers:
+            return
+        try:
+            self._serve(_ANYWHERE, port, device)
+        except OSError as error:
+            # Not allowed here, or somebody has one address of the port: then one listener for each of ours.
+            _logger.info("no single listener for port %d (%s); one for each address instead", port, error)
+            self._serve_each(addresses, port, each_on)
+
+    def _serve_each(self, addresses: list[str], port: int, device: str | None) -> None:
         for address in addresses:
             try:
-                self._serve(address, port)
+                self._serve(address, port, device)
             except OSError as error:
                 raise explained(error, address, port) from error
 
-    def _serve(self, address: str, port: int, *, only_lo: bool = False) -> None:
+    def _serve(self, address: str, port: int, device: str | None) -> None:
         """Bind and listen at once, so that the error comes at once; accepting begins with the loop's next round."""
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if only_lo:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+            if device is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
             sock.bind((address, port))
             sock.listen(BACKLOG)
         except OSError:
@@ -187,7 +212,7 @@ class Network:
             raise
         loop = self.clock.loop
         serving = loop.create_server(functools.partial(_Door, self), sock=sock, backlog=BACKLOG)
-        self._servers[address, port] = loop.create_task(serving)
+        self._servers[address, port, device] = loop.create_task(serving)
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -211,6 +236,7 @@ class Network:
 
     def _take(self, address: str, line: Line, conn: CarriedSocket) -> None:
         self._lines[address][line] = None
+        self._live += 1
         cast(VirtualLoop, self.clock.loop).adopt(conn, line)
 
     def admit(self, transport: asyncio.Transport) -> None:
@@ -233,6 +259,7 @@ class Network:
             reset(transport)
             return
         self._lines[address][protocol] = None
+        self._live += 1
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -247,7 +274,9 @@ class Network:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
             self._defect()
             return Reach.REFUSES
-        if reach is Reach.ANSWERS and len(self._lines[address]) >= self.connections:
+        crowded = len(self._lines[address]) >= self.connections or self._live >= self._most
+        if reach is Reach.ANSWERS and crowded:
+            self.refused += 1
             return Reach.REFUSES
         return reach
 
@@ -274,7 +303,9 @@ class Network:
         self.defects += 1
 
     def _over(self, address: str, line: Line | Silence) -> None:
-        self._lines[address].pop(line, None)
+        if line in self._lines[address]:
+            del self._lines[address][line]
+            self._live -= 1
 
 
 class _Door(asyncio.Protocol):
@@ -285,6 +316,29 @@ class _Door(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._network.admit(cast(asyncio.Transport, transport))
+
+
+def _look_at(interface: str, address: str) -> None:
+    """Raises NetworkError where there is no such network device, or the kernel does not take the address for its own:
+    a listener on all addresses would come up all the same, and nobody would ever reach it."""
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        names = ", ".join(name for _, name in socket.if_nameindex())
+        raise NetworkError(
+            f"no network device {interface!r} is here, only {names}; correct network.interface"
+        ) from None
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise explained(error, address, 0) from error
+        net = ipaddress.ip_network(f"{address}/{16 if '.' in address else 64}", strict=False)
+        raise NetworkError(
+            f"{address} is no address of this machine: make the rig's network local "
+            f"(ip route add local {net} dev lo), or add its addresses to {interface}"
+        ) from None
 
 
 def explained(error: OSError, address: str, port: int) -> NetworkError:

@@ -16,13 +16,14 @@ import operator
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, cast
 
 from emulator.datagrams import Datagrams
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
+from emulator.peers import Peer, hold
 from emulator.sleepers import sleepers
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         _stopping: bool
         _thread_id: int | None
         _selector: Any
+        _ssock: socket.socket
         _default_executor: Executor | None
 
         def _check_closed(self) -> None: ...
@@ -101,6 +103,10 @@ class VirtualLoop(_SelectorLoop):
         self.datagrams = Datagrams(self)
         self.serial_ports: dict[str, Plug] = {}
         """Name of an in-process serial line -> what opens a program's end of it (`emulator/serial_port.py`)."""
+        self.peers: list[Peer] = []
+        """Other processes in step with this time; it moves when none of them has anything to do either."""
+        self.work = 0
+        """Callbacks run so far: what a peer may not know of yet has happened in one of them."""
         self._order = itertools.count()
         self._jobs = Jobs(self._write_to_self)
         self._foreign: deque[asyncio.Handle] = deque()
@@ -112,6 +118,14 @@ class VirtualLoop(_SelectorLoop):
     def time(self) -> float:
         """`now_ns` in seconds, for asyncio; differences of it carry float rounding, `now_ns` does not."""
         return self.now_ns / 1e9
+
+    def real_s(self) -> float:
+        """Seconds on the wall's monotonic clock: only to notice that virtual time does not move."""
+        return super().time()
+
+    def hold(self, descriptors: Callable[[], Iterable[int]], until: Callable[[], bool], limit_s: float) -> float:
+        """Let real time pass and virtual time stand still; see `emulator.peers.hold`."""
+        return hold(self, self._selector, self._ssock.fileno(), descriptors, until, limit_s)
 
     def ignore_thread(self, thread: threading.Thread) -> None:
         """Declare a background thread harmless: time moves although it lives, and it must not touch the run."""
@@ -197,6 +211,7 @@ class VirtualLoop(_SelectorLoop):
             timer = self._pop_timer()
             if not timer._cancelled:
                 ready.append(timer)
+        self.work += len(ready)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
@@ -248,7 +263,11 @@ class VirtualLoop(_SelectorLoop):
                 self._at_rest.clear()
                 return
             if not busy:
-                break
+                if not self._peers_moved():
+                    break
+                if self._ready:
+                    return
+                continue
             real_s = super().time()
             if self._resting_since_s is None:
                 self._resting_since_s = real_s
@@ -259,14 +278,21 @@ class VirtualLoop(_SelectorLoop):
             if self._poll(slice_s):
                 return
             slice_s = min(2 * slice_s, _LONGEST_SLICE_S)
-        if not self._scheduled:
+        wakes = [peer.wake_ns for peer in self.peers if peer.wake_ns is not None]
+        if self._scheduled:
+            wakes.append(self._scheduled[0][0])
+        if not wakes:
             raise DeadlockError(
                 f"nothing can ever happen after {self.time():.9f} s: no timer is set and no socket is ready; "
                 f"waiting: {sleepers(self)}"
             )
-        self.now_ns = self._scheduled[0][0]
+        self.now_ns = max(self.now_ns, min(wakes))
         self._rounds = 0
         self._resting_since_s = self._suspects = None
+
+    def _peers_moved(self) -> bool:
+        """Whether any other process did something at this instant, so that everything has to be asked again."""
+        return any(peer.turn(self.now_ns) for peer in self.peers)
 
     def _check_stalled(self, real_s: float) -> None:
         """Raise when one and the same piece of work has kept time from moving for too long."""

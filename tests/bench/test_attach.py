@@ -242,6 +242,15 @@ def test_what_lives_in_real_time_is_refused_in_virtual_time_with_the_remedy(tmp_
             build(holder.sut, tmp_path, "virtual")
 
 
+def test_a_program_in_lockstep_lives_in_virtual_time(tmp_path: Path) -> None:
+    holder = validate({"sut": "lockstep:ctl.py --config 'a b.toml'"}, Holder, "case.toml")
+    assert isinstance(holder.sut, SubprocessSut)
+    assert (holder.sut.command, holder.sut.lockstep) == ("{python}", True)
+    assert holder.sut.args == ("{lockstep}", "ctl.py", "--config", "a b.toml")
+    build(holder.sut, tmp_path, "virtual")
+    build(holder.sut, tmp_path, "real")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -267,6 +276,7 @@ def test_a_template_that_cannot_be_filled_is_one_sentence(
         ("controller:reference", "python"),
         ("python:my.module:factory", "python"),
         ("subprocess:./controller --config 'a b.toml'", "subprocess"),
+        ("lockstep:-m my.controller", "subprocess"),
     ],
 )
 def test_a_short_form_becomes_its_table(text: str, kind: str) -> None:
@@ -287,6 +297,11 @@ def test_a_short_form_keeps_quoted_arguments_together() -> None:
         ({"kind": "pyton", "factory": "a:b"}, 'unknown kind "pyton"; did you mean "python"?'),
         ({"kind": "subprocess", "command": "x", "ready": {}}, "sut.ready: say one sign"),
         ({"kind": "subprocess", "command": "x", "ready": {"log": "a", "port": 1}}, "sut.ready: say one sign"),
+        (
+            {"kind": "subprocess", "command": "x", "ready": {"http": "ftp://a"}},
+            "'ftp://a' is no page that can be asked",
+        ),
+        ({"kind": "subprocess", "command": "x", "restart": [{"at": "1 s", "how": "stop"}]}, 'unknown value "stop"'),
         ({"kind": "subprocess", "comand": "x"}, 'sut.comand: unknown key; did you mean "command"?'),
     ],
 )

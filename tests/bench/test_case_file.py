@@ -201,3 +201,27 @@ def test_a_profile_that_is_wrong_is_named_by_its_own_file(tmp_path: Path) -> Non
     path = write(tmp_path, profile=PROFILE.replace('["5 s", "59.69 Hz"]', '["4 s", "59.69 Hz"]'))
     (problem,) = problems(str(path))
     assert problem.startswith(f"{tmp_path / 'profile.toml'}: channel.frequency.points[2]: '4 s' comes before")
+
+
+def test_only_real_time_has_a_speed(tmp_path: Path) -> None:
+    path = write(tmp_path, case=CASE.replace('lead_in = "10 s"', 'lead_in = "10 s"\nspeed = 10'))
+    with pytest.raises(ConfigError, match='speed: only real time has one; write time = "real", or remove it'):
+        load_cases(str(path))
+    (case,) = load_cases(str(path), overrides(time="real", speed=5.0))[1]
+    assert case.table.speed == 5.0
+
+
+def test_a_restart_after_the_end_of_the_profile_is_named(tmp_path: Path) -> None:
+    sut = '[sut]\nkind = "subprocess"\ncommand = "x"\nlockstep = true\n[[sut.restart]]\nat = "40 s"\n'
+    path = write(tmp_path, case=CASE.partition("[sut]")[0] + sut)
+    with pytest.raises(ConfigError, match=r"sut\.restart\[0\]\.at: 40 s comes after the profile's end at 40 s"):
+        plan(load_cases(str(path))[1][0])
+
+
+def test_an_address_of_a_device_that_is_not_on_the_rig_is_found_before_the_run(tmp_path: Path) -> None:
+    sut = '[sut]\nkind = "subprocess"\ncommand = "x"\nargs = ["{address:meter-9}"]\nlockstep = true\n'
+    path = write(tmp_path, case=CASE.partition("[sut]")[0] + sut)
+    with pytest.raises(
+        ConfigError, match=r"case dip: sut\.args\[0\]: '\{address:meter-9\}': no device 'meter-9' stands"
+    ):
+        plan(load_cases(str(path))[1][0])

@@ -168,7 +168,11 @@ def test_a_case_that_ends_as_declared_is_a_pass_of_the_suite(tmp_path: Path, cas
         ("by_exit_in_a_task", 3, "controller ended the program with exit(0) outside its own coroutine"),
         ("by_returning", 1, "controller returned at t = 20.0 s"),
         ("no_coroutine", 1, "controller raised TypeError: object int can't be used in 'await' expression at t = 0.0 s"),
-        ("never_ready", 3, "void: Controller ready: never ready; required: ready before the profile"),
+        (
+            "never_ready",
+            3,
+            "void: Controller ready: never ready: controller was not ready after 10 s: no call of ready(); required:",
+        ),
         ("never_connects", 3, "void: Controller spoke to the site: no request; required: at least one request"),
     ],
 )

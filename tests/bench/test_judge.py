@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.facts import RunFacts, Series
+from bench.facts import Occurrence, RunFacts, Series
 from bench.judge import decide, judge
 from bench.profile import Timeline
 from bench.services import load_service
@@ -365,3 +365,18 @@ def test_a_site_that_comes_back_without_any_recall_has_not_stayed_off() -> None:
 def test_a_bench_that_froze_across_the_event_has_run_no_experiment() -> None:
     assert voided(replace(GOOD, lateness_max_ns=3_000_000_000), "freeze")
     assert judge(replace(GOOD, lateness_max_ns=50_000_000), [FFR]).validity is Validity.SUSPECT
+
+
+def test_what_was_odd_in_a_controllers_manners_is_told_and_makes_the_run_suspect() -> None:
+    odd = ("ignored SIGTERM for 5 s and was killed", "wrote 9.0 MB to stdout, of which 8.4 MB are kept")
+    verdict = judge(replace(GOOD, sut_notes=odd), [FFR])
+    assert (verdict.outcome, verdict.validity) == (Outcome.PASS, Validity.SUSPECT)
+    assert gate(verdict, "manners").value == "; ".join(odd)
+    assert any("ignored SIGTERM" in reason for reason in verdict.reasons)
+
+
+def test_why_a_controller_was_not_ready_stands_in_the_reason() -> None:
+    why = Occurrence(0, "sut_not_ready", {"reason": "no 'ready' on stdout"})
+    verdict = judge(replace(GOOD, sut_ready=False, occurrences=(why,)), [FFR])
+    assert verdict.validity is Validity.VOID
+    assert gate(verdict, "controller").value == "never ready: no 'ready' on stdout"

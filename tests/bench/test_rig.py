@@ -220,6 +220,14 @@ def first(**change: Any) -> Callable[[dict[str, Any]], object]:
         (top(network={"subnet": "10.0.0.0/8"}), "subnet '10.0.0.0/8' is not on the loopback interface; take"),
         (top(network={"subnet": "127.1.0.0/24"}), "subnet '127.1.0.0/24' is too small; the address plan needs a /16"),
         (top(network={"subnet": "127.1.2.3/16"}), "subnet '127.1.2.3/16': 127.1.2.3/16 has host bits set"),
+        (top(network={"allow": ["10.77.0.0/16"]}), "interface and allow go together"),
+        (top(network={"interface": "eth1"}), "interface and allow go together"),
+        (top(network={"interface": "eth1", "allow": ["10.0.0.0/7"]}), "allow: '10.0.0.0/7' is too wide; name the"),
+        (top(network={"interface": "eth1", "allow": ["10.0.0.1/8"]}), "'10.0.0.1/8': 10.0.0.1/8 has host bits set"),
+        (
+            top(network={"interface": "eth1", "allow": ["10.77.0.0/16"], "subnet": "10.78.0.0/16"}),
+            "subnet '10.78.0.0/16' lies outside the loopback and outside 10.77.0.0/16; add its network",
+        ),
         (top(analyser={"rate": "0 Hz"}), "rig.toml: analyser.rate: must be more than zero"),
         (top(analyser={"window": "-1 ms"}), "analyser.window: '-1 ms': a duration cannot be negative"),
         (top(site={"idle": "-1 W"}), "site.idle: cannot be negative"),
@@ -326,3 +334,14 @@ def test_a_rig_file_that_is_no_rig_says_where_shipped_ones_are(tmp_path: Path) -
         load_rig("rig:yrd")
     with pytest.raises(ConfigError, match=r"no such file; the shipped rig is called rig:yard"):
         load_rig("yard", tmp_path)
+
+
+def test_a_rig_may_stand_on_a_network_that_it_names_with_an_interface() -> None:
+    network = {"interface": "eth1", "allow": ["10.77.0.0/16", "192.168.5.0/24"], "subnet": "10.77.0.0/16"}
+    meter = {"address": "192.168.5.9"}
+    layout = lay_out(rig({**feeder({**MUTE, "count": 2}), "meter": meter}, network=network), "rig.toml")
+    assert [place.address for place in layout.miners] == ["10.77.1.1", "10.77.1.2"]
+    assert [place.address for place in layout.meters] == ["10.77.250.1", "192.168.5.9"]
+    last = {**MUTE, "count": 2, "address": "192.168.5.254"}
+    with pytest.raises(ConfigError, match=r"192.168.5.254 and 1 more leave 192.168.5.0/24; begin lower"):
+        lay_out(rig(feeder(last), network=network), "rig.toml")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from emulator.clock import Clock, run
 from emulator.line import OUTPUT_LIMIT_BYTES
-from emulator.network import Network, NetworkError, PortInUseError, PortPermissionError, explained
+from emulator.network import RESERVE, Network, NetworkError, PortInUseError, PortPermissionError, explained
 from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send
 
 Answer = Callable[[bytes, Instant], Sequence[Action]]
@@ -440,10 +440,33 @@ def test_one_device_takes_no_more_connections_than_allowed() -> None:
         held = [await asyncio.open_connection("127.1.1.1", 4028) for _ in range(4)]
         with pytest.raises(ConnectionRefusedError):
             await ask("127.1.1.1")
+        assert network.refused == 1
         assert await ask("127.1.1.2") == b""
         held[0][1].close()
         await clock.settle()
         held[0] = await asyncio.open_connection("127.1.1.1", 4028)
+        for _, writer in held:
+            writer.close()
+        await network.close()
+
+    run(main)
+
+
+def test_all_devices_together_leave_descriptors_to_the_rest_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (RESERVE + 11, 9999))
+
+    async def main(clock: Clock) -> None:
+        network = Network(clock)
+        for k in range(1, 9):
+            network.attach(f"127.1.1.{k}", Box())
+        await network.open()
+        held = [await asyncio.open_connection(f"127.1.1.{k}", 4028) for k in range(1, 6)]  # two ends each
+        with pytest.raises(ConnectionRefusedError):
+            await ask("127.1.1.6")
+        assert network.refused == 1
+        held[0][1].close()
+        await clock.settle()
+        held[0] = await asyncio.open_connection("127.1.1.6", 4028)
         for _, writer in held:
             writer.close()
         await network.close()

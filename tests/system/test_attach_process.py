@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench import attach_process
+from bench import output
 from bench.attach import Adapter, Context, SubprocessSut, build
-from bench.attach_process import MARK
 from bench.config import validate
+from bench.program import MARK
 from emulator.clock import Clock, run
 from emulator.wire import MILLISECOND, SECOND
 
@@ -94,6 +94,46 @@ def test_a_listener_is_a_sign(tmp_path: Path) -> None:
     assert seen == (True, f"listener on 127.0.0.1 port {port}")
 
 
+def test_a_page_that_is_answered_well_is_a_sign(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = f"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    asked = 0
+    def do_GET(self):
+        Handler.asked += 1
+        self.send_response(200 if Handler.asked > 2 and self.path == "/health?now" else 503)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+"""
+    page = f"http://127.0.0.1:{port}/health?now"
+    _, seen = play(tmp_path, text, until_ready, ready={"http": page})
+    assert seen == (True, f"good answer from {page}")
+    assert (tmp_path / "sut" / "stderr.log").read_text().count("GET /health?now") == 3
+
+
+def test_a_restart_is_no_exit_and_the_new_process_says_ready_again(tmp_path: Path) -> None:
+    text = "import os, time; print('ready', os.getpid(), flush=True); time.sleep(60)"
+
+    async def both(adapter: Adapter, clock: Clock) -> int:
+        assert (await adapter.ready(5 * SECOND)).ok
+        for _ in range(500):
+            if (tmp_path / "sut" / "stdout.log").read_text().count("ready") == 2:
+                break
+            await clock.sleep(10 * MILLISECOND)
+        return len(relatives(adapter))
+
+    restart = [{"at": "1 s", "how": "kill", "down": "100 ms"}]
+    adapter, alive = play(tmp_path, text, both, ready={"log": "ready"}, restart=restart)
+    assert alive == 1
+    assert (adapter.exit, adapter.stubborn) == ("", "")
+    assert adapter.evidence()["restarts"] == 1
+    first, second = (line.split()[-1] for line in (tmp_path / "sut" / "stdout.log").read_text().splitlines())
+    assert first != second
+
+
 def test_a_crash_says_code_instant_and_last_words(tmp_path: Path) -> None:
     adapter, reason = play(tmp_path, "import sys; sys.exit('meter 1 is on fire')", until_exit)
     assert reason.startswith("controller exited with 1 at t = ")
@@ -150,7 +190,7 @@ def test_a_leader_that_dies_takes_its_children_along_at_stop(tmp_path: Path) -> 
 
 
 def test_a_flood_of_output_is_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attach_process, "MOST_OUTPUT_BYTES", 1 << 16)
+    monkeypatch.setattr(output, "MOST_OUTPUT_BYTES", 1 << 16)
     text = "import sys\nfor _ in range(400): sys.stdout.write('x' * 9999 + '\\n')\nsys.stdout.write('y' * 300000)"
     adapter, reason = play(tmp_path, text, until_exit)
     assert reason.startswith("controller exited with 0")
