@@ -6,6 +6,8 @@ no controller (`bench/play.py` does).
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
@@ -15,6 +17,7 @@ from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
 from emulator.faulty_link import with_faults
 from emulator.faulty_readings import metered, published
+from emulator.faulty_registers import with_register_faults
 from emulator.faulty_site import apply_site_faults, miner_unit, outlet_port
 from emulator.fleet import Fleet, MinerSpec
 from emulator.grid import Grid, SwingResponse
@@ -28,7 +31,7 @@ from emulator.timeline import Signal
 from firmware_mocks.miners.base import HostInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from bench.layout import Layout
     from emulator.clock import Clock
     from emulator.faults import Fault, FaultHook
+    from emulator.meters.product import Refresh
     from emulator.seed import Seed
     from emulator.wire import Device, Instant
 
@@ -144,9 +148,14 @@ class Rig:
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
             phase_ns = int((own / "phase").uniform() * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
-            meter = Meter(product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh)
+            make = functools.partial(Meter, product, measured, mains, phase_ns, place.unit, own, exports=exports)
+            meter = make(refresh=place.refresh)
             self.meters[place.id] = meter
-            self._attach(place.id, "meter", place.address, meter.device())
+            device = with_register_faults(
+                self.faults, place.id, "meter", meter.device(), {3: product.holding, 4: product.input}, self._struck,
+                functools.partial(_slower, make, meter.refresh),
+            )  # fmt: skip
+            self._attach(place.id, "meter", place.address, device)
 
     def _build_pdus(self, seed: Seed) -> None:
         for place in self.layout.pdus:
@@ -156,7 +165,9 @@ class Rig:
                 for spec in place.outlets
             ]
             unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id)
-            self._attach(place.id, "pdu", place.address, unit.device())
+            maps = {3: place.product.holding, 4: place.product.input}
+            device = with_register_faults(self.faults, place.id, "pdu", unit.device(), maps, self._struck)
+            self._attach(place.id, "pdu", place.address, device)
 
     def _build_miners(self, seed: Seed) -> None:
         for place, unit in zip(self.layout.miners, self.units, strict=True):
@@ -187,3 +198,8 @@ class Rig:
         place = self.layout.miners[row]
         if place.id in self.devices and self.units[row].powered_since_ns(at) is None:
             self.network.drop(place.address)
+
+
+def _slower(make: Callable[..., Meter], refresh: Mapping[str, Refresh], window_ns: int) -> Meter:
+    """The meter that `make` makes, with means over at least `window_ns`."""
+    return make(refresh={name: replace(r, window_ns=max(r.window_ns, window_ns)) for name, r in refresh.items()})

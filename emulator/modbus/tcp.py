@@ -7,8 +7,9 @@ device takes to answer; what it answers comes from a data model per unit id.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from emulator.modbus.frames import Framing
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.pdu import MAX_PDU_BYTES, DataModel, Responder, exception_reply
 from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
@@ -30,17 +31,25 @@ class ModbusTcpDevice:
     as `link.unit_policy` says; `IGNORE` gives them to the first model.
     """
 
-    __slots__ = ("_fallback", "_refusal", "_responders", "link", "ports")
+    __slots__ = ("_fallback", "_refusal", "_responders", "link", "ports", "units")
+
+    framing = Framing.MBAP
+    """How its requests and replies are framed."""
 
     def __init__(self, units: Mapping[int, DataModel], link: Link | None = None, port: int = PORT) -> None:
         if not units:
             raise ValueError("a Modbus device needs at least one unit")
+        self.units = dict(units)
         self.ports: tuple[int, ...] = (port,)
         self.link = link if link is not None else Link()
         self._responders = {unit: Responder(model) for unit, model in units.items()}
         first = next(iter(self._responders.values()))
         self._fallback = first if self.link.unit_policy is UnitPolicy.IGNORE else None
         self._refusal = self.link.unit_policy.exception
+
+    def over(self, change: Callable[[DataModel], DataModel]) -> ModbusTcpDevice:
+        """A device like this one with each unit's model changed."""
+        return ModbusTcpDevice({unit: change(model) for unit, model in self.units.items()}, self.link, self.ports[0])
 
     def reach(self, port: int, now: Instant) -> Reach:
         """Always there: the devices of this module have a supply of their own."""
