@@ -163,7 +163,7 @@ class _Values(View):
             if row.address < stop
             and start < row.address + row.registers
             and row.type in TYPES
-            and named(row.quantity, names)
+            and (named(row.quantity, names) or named(row.quantity.partition(":")[0], names))
             and (not spans or any(s.start < row.address + row.registers and row.address < s.stop for s in spans))
         ]
 
