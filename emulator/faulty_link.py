@@ -181,7 +181,7 @@ class FaultyConversation:
         self._framing: Framing | None = getattr(device, "framing", None)
         self._cutter = Cutter(self._framing)
         self._entry = [Entry(fault, die, seen, now) for fault, die, seen, _ in faults if fault.kind in MEETINGS]
-        self._gateways = [Gateway(fault, die, seen) for fault, _, seen, die in faults if fault.kind == "gateway"]
+        self._gateways = [Gateway(fault, die, seen) for fault, _, seen, die in faults if fault.kind == "slow_gateway"]
         hit = [
             f for f, die, _, _ in faults if f.kind in _MUTE and (f.kind == "hang" or f.start_ns > now) and die.hit(f)
         ]
@@ -413,7 +413,7 @@ _MUTE = ("hang", "half_open")
 WIRE_KINDS = frozenset(
     {
         *MEETINGS, *_MUTE, *STAGES, *EDITS,
-        "freeze", "few_connections", "duplicate_address", "acknowledge_only", "gateway",
+        "freeze", "few_connections", "duplicate_address", "acknowledge_only", "slow_gateway",
     }
 )  # fmt: skip
 """Every kind that this module carries out."""

@@ -53,6 +53,7 @@ class _Reset:
     """The connection breaks after so many bytes; one draw decides for the whole connection."""
 
     def __init__(self, fault: Fault, dice: Dice) -> None:
+        self._is_rst = fault.text("by") == "rst"
         self._room: int | None = fault.nanoseconds("after_bytes") if dice.hit(fault) else None
 
     def output(self, actions: Sequence[Timed], asked: Asked) -> list[Timed]:
@@ -67,7 +68,7 @@ class _Reset:
                 out.append(item)
             else:
                 cut = Send(item.action.data[: self._room])
-                return [*out, Timed(item.at_ns, cut), Timed(item.at_ns, Close(reset=True))]
+                return [*out, Timed(item.at_ns, cut), Timed(item.at_ns, Close(reset=self._is_rst))]
         return out
 
 

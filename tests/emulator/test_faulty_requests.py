@@ -170,7 +170,7 @@ def test_late_partial_and_wrong_frames_compose() -> None:
 
 def test_two_callers_of_a_gateway_wait_for_each_other_and_ask_in_turn() -> None:
     model = Noted()
-    device = faulty("gateway", model, delay_ns=100 * MS)
+    device = faulty("slow_gateway", model, delay_ns=100 * MS)
     one, other = (device.converse(502, "peer", 0) for _ in range(2))
     assert instants(0, one.received(request(READ), 0)) == [102 * MS]
     assert (list(other.received(request(COIL), 10 * MS)), other.wake_ns) == ([], 100 * MS)
@@ -182,7 +182,7 @@ def test_two_callers_of_a_gateway_wait_for_each_other_and_ask_in_turn() -> None:
 
 
 def test_a_gateway_refuses_a_caller_whose_queue_is_full() -> None:
-    talk = faulty("gateway", delay_ns=S, queue=2).converse(502, "peer", 0)
+    talk = faulty("slow_gateway", delay_ns=S, queue=2).converse(502, "peer", 0)
     assert pdus(talk.received(b"".join(request(READ, n) for n in range(4)), 0)) == ["040400460047", "8406"]
     assert pdus(talk.woken(S)) == ["040400460047"]
 
@@ -193,7 +193,7 @@ def test_a_gateway_refuses_a_caller_whose_queue_is_full() -> None:
 )  # fmt: skip
 def test_a_gateway_never_serves_two_at_a_time(calls: list[tuple[int, int]], delay: int, jitter: int) -> None:
     model = Noted()
-    device = faulty("gateway", model, delay_ns=delay, jitter_ns=jitter)
+    device = faulty("slow_gateway", model, delay_ns=delay, jitter_ns=jitter)
     talks = [device.converse(502, "peer", 0) for _ in range(3)]
     now, due = 0, sorted((at, who) for who, at in calls)
     while due or any(talk.wake_ns is not None for talk in talks):
@@ -211,7 +211,7 @@ def test_a_gateway_never_serves_two_at_a_time(calls: list[tuple[int, int]], dela
 
 def test_unchanged_clients_queue_behind_each_other_at_one_gateway() -> None:
     async def main(clock: Clock) -> list[int]:
-        plan = FaultPlan([Fault("meter", "gateway", parameters={"delay_ns": 50 * MS})], Seed(1))
+        plan = FaultPlan([Fault("meter", "slow_gateway", parameters={"delay_ns": 50 * MS})], Seed(1))
         network = Network(clock)
         network.attach("127.9.2.1", with_faults(plan, "meter", "meter", ModbusTcpDevice({1: Noted()})))
         await network.open()
