@@ -10,6 +10,7 @@
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
 #   make emulate   prove every x86-64 kernel by the meaning of its instructions, whatever the processor lacks
 #   make aarch64   cross-compile the ARM kernels and prove them under qemu-user
+#   make matrix  try every client on every face, write docs/reference/client-matrix.md
 #   make docs    build the documentation into build/docs
 #   make clean   remove what these commands made (runs/ stays)
 
@@ -23,7 +24,7 @@ FUZZ_TARGETS ?= modbus_tcp modbus_faulty cgminer http looks
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint fuzz suites bench sanitize emulate aarch64 docs clean
+.PHONY: demo test lint fuzz suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -57,6 +58,9 @@ suites: $(RUN)
 
 bench: $(DEV)
 	@"$(BIN)/python" -m benchmarks $(ARGS)
+
+matrix: $(DEV)
+	@"$(BIN)/python" -m tests.clients
 
 # All three compile with the flags of setup.py's table, and end in the program's own verdict.
 sanitize:

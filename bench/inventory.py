@@ -45,7 +45,10 @@ class Miner(Table):
 
     id: Id
     address: str
-    ports: dict[str, Port] = Field(description='TCP ports by face: "api" the cgminer-style socket, "web" HTTP.')
+    ports: dict[str, Port] = Field(
+        description='TCP ports by face: "api" the cgminer-style socket (HTTP on ePIC), "web" HTTP, '
+        '"rest" HTTP elsewhere, "grpc" gRPC, "v3" WhatsMiner API V3.'
+    )
     make: str
     model: str
     firmware: str = Field(description="Firmware face, for example antminer-stock or luxos.")

@@ -16,6 +16,7 @@ from emulator.faults import FaultError
 from emulator.grid import CHANNELS
 from emulator.meters.product import Refresh
 from emulator.meters.product import load_product as load_meter
+from emulator.meters.settings import Settings
 from emulator.modbus.products import ProductError
 from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
@@ -72,6 +73,8 @@ class MeterPlace:
     measures: str
     refresh: Mapping[str, Refresh]
     """Groups of values that this rig says are renewed at another period than the product's."""
+    base: int | None
+    settings: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +315,17 @@ class _Planner:
             if product is not None:
                 given = table.refresh.model_dump(exclude_none=True)
                 refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
-                yield MeterPlace(name, address, product, table.unit, measures, refresh)
+                self._check_meter(key, table, product)
+                yield MeterPlace(name, address, product, table.unit, measures, refresh, table.base, table.settings)
+
+    def _check_meter(self, key: str, table: MeterTable, product: MeterProduct) -> None:
+        if table.base is not None and table.base not in product.bases:
+            bases = ", ".join(map(str, product.bases))
+            self._wrong(f"{key}.base: the map of {product.id} does not begin at {table.base}; write one of {bases}")
+        try:
+            Settings(product.settings, table.unit, None, table.settings)
+        except ValueError as error:
+            self._wrong(f"{key}.settings: {error}")
 
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""

@@ -11,7 +11,7 @@ from bench import library
 from bench.config import read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Columns = tuple[str, ...]
     Rows = Sequence[tuple[str, ...]]
@@ -53,9 +53,27 @@ def _meters() -> tuple[Columns, Rows]:
     rows = []
     for name in list_products():
         product = load_product(name)
-        facts = "; ".join(f"{f.name} {f.value} [{f.grade}]" for f in product.facts[:4])
-        rows.append((name, f"{product.make} {product.model}", _grades(product.facts), facts, _sources(product.facts)))
-    return ("id", "product", "grades", "figures", "source"), rows
+        registers = {row.address: row for row in (*product.input.rows, *product.holding.rows)}.values()
+        figures = {fact.name: f"{fact.value} [{fact.grade}]" for fact in product.facts}
+        power, frequency = figures["refresh.power.period"], figures["refresh.frequency.period"]
+        rows.append(
+            (
+                name,
+                f"{product.make} {product.model}: {product.title}",
+                f"power every {power} within {figures['accuracy.power_limit']}, frequency every {frequency}",
+                f"registers {_counted(registers)}; figures {_counted(product.facts)}",
+                _sources((*registers, *product.facts)),
+            )
+        )
+    return ("id", "product", "figures", "grades", "source"), rows
+
+
+def _counted(graded: Iterable[object]) -> str:
+    """How many of each grade, the best first."""
+    from emulator.modbus.products import GRADES
+
+    grades = [str(getattr(one, "grade", "")) for one in graded]
+    return " ".join(f"{grade} {grades.count(grade)}" for grade in GRADES if grade in grades)
 
 
 def _pdus() -> tuple[Columns, Rows]:

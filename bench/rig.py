@@ -148,11 +148,14 @@ class Rig:
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
             phase_ns = int((own / "phase").uniform() * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
-            make = functools.partial(Meter, product, measured, mains, phase_ns, place.unit, own, exports=exports)
+            make = functools.partial(
+                Meter, product, measured, mains, phase_ns, place.unit, own, exports=exports, settings=place.settings,
+                base=place.base, rated_w=abs(point.power_w(0)), wall=self.clock.wall,
+            )  # fmt: skip
             meter = make(refresh=place.refresh)
             self.meters[place.id] = meter
             device = with_register_faults(
-                self.faults, place.id, "meter", meter.device(), {3: product.holding, 4: product.input}, self._struck,
+                self.faults, place.id, "meter", meter.device(), meter.tables, self._struck,
                 functools.partial(_slower, make, meter.refresh),
             )  # fmt: skip
             self._attach(place.id, "meter", place.address, device)
@@ -165,8 +168,7 @@ class Rig:
                 for spec in place.outlets
             ]
             unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id)
-            maps = {3: place.product.holding, 4: place.product.input}
-            device = with_register_faults(self.faults, place.id, "pdu", unit.device(), maps, self._struck)
+            device = with_register_faults(self.faults, place.id, "pdu", unit.device(), unit.tables, self._struck)
             self._attach(place.id, "pdu", place.address, device)
 
     def _build_miners(self, seed: Seed) -> None:

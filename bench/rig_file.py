@@ -99,6 +99,10 @@ class MeterTable(Table):
     address: Address | None = None
     unit: int = Field(default=1, ge=1, le=247)
     refresh: RefreshTable = RefreshTable()
+    base: int | None = None
+    """Address its map begins at, where the product leaves a choice (SunSpec)."""
+    settings: dict[str, float] = Field(default_factory=dict)
+    """Parameters as the installer left them, by the names of the product's file: transformer ratios, for example."""
 
 
 class SystemTable(Table):

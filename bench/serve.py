@@ -72,7 +72,8 @@ def _announce(rig: Rig, inventory: Path | None, as_json: bool) -> None:
         typer.echo(f"... {len(miners) - _SHOWN} more, up to {last[0]} on {last[2]} (all: --inventory FILE)")
     if inventory is not None:
         typer.echo(f"inventory: {inventory}")
-    typer.echo(f"{rig.file.name} is up, {rig.nominal_w / 1e3:.0f} kW; Ctrl-C ends it")
+    size = f"{rig.nominal_w / 1e3:.0f} kW" if rig.nominal_w >= 1e4 else f"{rig.nominal_w:.0f} W"
+    typer.echo(f"{rig.file.name} is up, {size}; Ctrl-C ends it")
 
 
 def _make_room(file: Path) -> None:

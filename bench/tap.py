@@ -132,3 +132,13 @@ class _OverheardSpeaker(_Overheard):
 
     def woken(self, now: Instant) -> Sequence[Action]:
         return self._said(self._speaker.woken(now), now)
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        told: Callable[[Callable[[], None]], object] | None = getattr(self._speaker, "attend", None)
+        if told is not None:
+            told(rouse)
+
+    def lost(self, now: Instant) -> None:
+        told: Callable[[Instant], object] | None = getattr(self._speaker, "lost", None)
+        if told is not None:
+            told(now)

@@ -220,6 +220,19 @@ class FaultyConversation:
         """Another connection has taken this one's place; its caller learns of it when he speaks."""
         self._is_replaced = True
 
+    def attend(self, rouse: Callable[[], None]) -> None:
+        """Pass on that the connection stands."""
+        attend: Callable[[Callable[[], None]], object] | None = getattr(self.inner, "attend", None)
+        if attend is not None:
+            attend(rouse)
+
+    def lost(self, now: Instant) -> None:
+        """Pass on that the connection is gone: no fault hides that from a device."""
+        self._over, self._sent_ns = True, now
+        lost: Callable[[Instant], object] | None = getattr(self.inner, "lost", None)
+        if lost is not None:
+            lost(now)
+
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Pass requests on, unless they are lost or meet a closed port, and disturb the replies."""
         self._last_ns = now

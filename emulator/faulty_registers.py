@@ -7,7 +7,7 @@ meter measures wrongly is `emulator/faulty_readings.py`'s, what becomes of frame
 from __future__ import annotations
 
 import math
-import struct
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from emulator.asked import named
 from emulator.faults import Dice, Fault, FaultHook, FaultPlan
 from emulator.modbus.identity import Identity
 from emulator.modbus.pdu import READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS, DataModel, ExceptionCode, ModbusError
-from emulator.modbus.registers import TYPES, RegisterMap, Row, WordOrder
+from emulator.modbus.registers import TYPES, RegisterMap, Row
 from emulator.modbus.tcp import ModbusTcpDevice
 from emulator.wire import Instant
 
-Maps = Mapping[int, RegisterMap]
-"""The register table behind function 3 and the one behind function 4."""
+Maps = Callable[[], Mapping[int, RegisterMap]]
+"""What stands behind functions 3 and 4 at present; a meter may lay its tables out anew."""
 Slower = Callable[[int], DataModel]
 """The same meter with its windows stretched to so many nanoseconds."""
 
@@ -131,11 +131,23 @@ def _read(model: DataModel, function: int, address: int, count: int, now: Instan
 # ---- values ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One value in a read: its row, its registers as the model fills them, and the bytes of the read that show it."""
+
+    function: int
+    address: int
+    count: int
+    row: Row
+    data: bytes
+    here: slice
+
+
 class _Values(View):
     """Some values of the map read differently; a read of a part of a value shows that part of the wrong one."""
 
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        """The registers of `row`, which the model fills with `data`."""
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        """The registers of the value as they read wrongly."""
         raise NotImplementedError
 
     def _read(self, function: int, address: int, count: int, now: Instant) -> bytes:
@@ -149,13 +161,13 @@ class _Values(View):
             here, there = (slice(2 * (first - at), 2 * (last - at)) for at in (address, row.address))
             whole = self._whole(function, row, data[here], there, now)
             if whole is not None:
-                wrong[here] = self._wrong(function, row, whole, now)[there]
+                wrong[here] = self._wrong(Part(function, address, count, row, whole, here), now)[there]
         if wrong != data:
             self._report(now)
         return bytes(wrong)
 
     def _rows(self, function: int, start: int, stop: int) -> list[Row]:
-        registers = self._place.maps.get(function)
+        registers = self._place.maps().get(function)
         names, spans = self._fault.globs("quantities"), self._fault.spans("registers")
         return [
             row
@@ -163,7 +175,7 @@ class _Values(View):
             if row.address < stop
             and start < row.address + row.registers
             and row.type in TYPES
-            and (named(row.quantity, names) or named(row.quantity.partition(":")[0], names))
+            and (named(row.quantity, names) or named(_SUFFIX.split(row.quantity)[0], names))
             and (not spans or any(s.start < row.address + row.registers and row.address < s.stop for s in spans))
         ]
 
@@ -177,10 +189,20 @@ class _Values(View):
             return None
         return whole if whole[there] == shown else None
 
+    def _other(self, part: Part, model: DataModel, at: Instant) -> bytes:
+        """The same value as `model` has it at another instant, read as it is read now: some tables want that."""
+        if part.here.stop - part.here.start == len(part.data):
+            return _read(model, part.function, part.address, part.count, at)[part.here]
+        return _read(model, part.function, part.row.address, part.row.registers, at)
+
+
+_SUFFIX = re.compile("[:@]")
+"""What a quantity's name has behind it: the number of an output, a group of its own."""
+
 
 class _Turned(_Values):
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        order = self._fault.text("order")
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        order, data = self._fault.text("order"), part.data
         if order == "all":
             return data[::-1]
         words = [data[i : i + 2] for i in range(0, len(data), 2)]
@@ -188,24 +210,27 @@ class _Turned(_Values):
 
 
 class _NoValue(_Values):
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
+    def _wrong(self, part: Part, now: Instant) -> bytes:
         if self._fault.text("reads") == "nan":
-            return encoded(row, math.nan)
-        return (b"\xff" if self._fault.text("reads") == "ones" else b"\x00") * len(data)
+            return encoded(part.row, math.nan)
+        return (b"\xff" if self._fault.text("reads") == "ones" else b"\x00") * len(part.data)
 
 
 class _OtherUnit(_Values):
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        value = decoded(row, data)
-        return data if math.isnan(value) else encoded(row, value * self._fault.number("factor"))
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        value = part.row.decode(part.data)
+        return part.data if math.isnan(value) else encoded(part.row, value * self._fault.number("factor"))
 
 
 class _Stepped(_Values):
     """A counter that is off by so much."""
 
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        value = decoded(row, data)
-        return data if math.isnan(value) else encoded(row, _rolled(row, max(0.0, value + self._fault.number("by"))))
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        value, end = part.row.decode(part.data), end_of(part.row)
+        if math.isnan(value):
+            return part.data
+        value = max(0.0, value + self._fault.number("by"))
+        return encoded(part.row, value % end if math.isfinite(end) else value)
 
 
 class _Frozen(_Values):
@@ -215,21 +240,21 @@ class _Frozen(_Values):
         super().__init__(model, fault, place)
         self._then: dict[tuple[int, int], bytes] = {}
 
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        key = (function, row.address)
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        key = (part.function, part.row.address)
         if key not in self._then:
-            self._then[key] = _read(self._model, function, row.address, row.registers, self._fault.start_ns)
+            self._then[key] = self._other(part, self._model, self._fault.start_ns)
         return self._then[key]
 
 
 class _NearItsEnd(_Frozen):
     """A counter that has so much left when the fault begins, and goes on from there."""
 
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        end = end_of(row)
-        value, began = decoded(row, data), decoded(row, super()._wrong(function, row, data, now))
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        row, end = part.row, end_of(part.row)
+        value, began = row.decode(part.data), row.decode(super()._wrong(part, now))
         if not math.isfinite(end) or math.isnan(value) or math.isnan(began):
-            return data
+            return part.data
         return encoded(row, (value - began + end - self._fault.number("left")) % end)
 
 
@@ -241,8 +266,8 @@ class _Lagging(_Values):
         window_ns = fault.nanoseconds("window_ns")
         self._twin = place.slower(window_ns) if place.slower is not None and window_ns else model
 
-    def _wrong(self, function: int, row: Row, data: bytes, now: Instant) -> bytes:
-        return _read(self._twin, function, row.address, row.registers, now)
+    def _wrong(self, part: Part, now: Instant) -> bytes:
+        return self._other(part, self._twin, now)
 
 
 def end_of(row: Row) -> float:
@@ -255,26 +280,9 @@ def end_of(row: Row) -> float:
     return float(2 ** (16 * registers - (0 if character.isupper() else 1))) * row.scale
 
 
-def _rolled(row: Row, value: float) -> float:
-    end = end_of(row)
-    return value % end if math.isfinite(end) else value
-
-
-def decoded(row: Row, data: bytes) -> float:
-    """The quantity in the registers of `row`; NaN where they say that there is none."""
-    (number,) = struct.unpack(">" + TYPES[row.type][0], _ordered(row, data))
-    return math.nan if isinstance(number, int) and row.absent and number == row.absent else float(number * row.scale)
-
-
 def encoded(row: Row, value: float) -> bytes:
     """The registers of `row` with the quantity `value` in them, as its product writes it."""
-    return _ordered(row, struct.pack(">" + TYPES[row.type][0], row.encoder()(value)))
-
-
-def _ordered(row: Row, data: bytes) -> bytes:
-    if row.order is WordOrder.HIGH_FIRST:
-        return data
-    return b"".join(data[i : i + 2] for i in reversed(range(0, len(data), 2)))
+    return RegisterMap([row]).read(row.address, row.registers, lambda _quantity: value)
 
 
 # ---- addresses and writes -------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class FaultyMiner(MinerUnit):
         self._faults = _of_kinds(_MINER_KINDS, aimed)
         self._heard = heard
 
-    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None, hash_share: float | None = None) -> None:
         """Start a phase script as far as faults let it."""
         at = now
         for fault, dice in self._faults:
@@ -56,8 +56,8 @@ class FaultyMiner(MinerUnit):
             if fault.kind == "slow_commands":
                 at += fault.nanoseconds("delay_ns")
             else:
-                setpoint = fault.number("floor")
-        super().run(script, at, setpoint=setpoint)
+                setpoint, hash_share = fault.number("floor"), None
+        super().run(script, at, setpoint=setpoint, hash_share=hash_share)
 
 
 def miner_unit(plan: FaultPlan, fleet: Fleet, index: int, heard: FaultHook | None = None) -> MinerUnit:

@@ -69,6 +69,7 @@ class Fleet:
         self._sleep_w: Floats = np.array([s.model.sleep_w for s in specs])
         draws = rows.astype(np.uint64)
         self._power_gain = 1.0 + _POWER_SPREAD * (self._seed / "power").normals_at(draws)
+        self._hash_ratio: Floats = np.ones(rows.size)
         self._hash_gain = 1.0 + _HASH_SPREAD * (self._seed / "hash").normals_at(draws)
         self.setpoint: Floats = np.ones(rows.size)
         """Share of nominal power each row is set to."""
@@ -84,7 +85,7 @@ class Fleet:
         self._next_ns: NDArray[np.int64] = np.full(rows.size, NEVER, dtype=np.int64)
         self._draws: NDArray[np.uint64] = np.zeros(rows.size, dtype=np.uint64)
         self._soonest = NEVER
-        self._pending: list[tuple[Instant, int, Rows, str, float | None]] = []
+        self._pending: list[tuple[Instant, int, Rows, str, float | None, float | None]] = []
         self._sequence = 0
         zero = np.zeros(rows.size)
         self.log.append(
@@ -98,9 +99,19 @@ class Fleet:
 
     # ---- commands -------------------------------------------------------------------------------------------------
 
-    def run(self, rows: Rows, script: str, at: Instant, *, setpoint: float | None = None) -> None:
+    def run(
+        self,
+        rows: Rows,
+        script: str,
+        at: Instant,
+        *,
+        setpoint: float | None = None,
+        hash_share: float | None = None,
+    ) -> None:
         """Start a phase script on `rows` at `at`, which may lie ahead; `setpoint` is the new share of nominal power.
 
+        `hash_share` is the share of nominal hash rate at that power, for a miner whose clock and voltage are set
+        apart; without it the vendors' presets tell (power goes with hash rate to the 1.30).
         Rows without mains at that instant only remember it for their next boot.
         Raises KeyError when a row's family has no such script.
         """
@@ -109,7 +120,7 @@ class Fleet:
                 known = sorted(name for of, name in self._script_start if of == code)
                 family = self._family_ids[code]
                 raise KeyError(f"phase family {family!r} has no script {script!r}; it has {', '.join(known)}")
-        self._schedule(at, rows, script, setpoint)
+        self._schedule(at, rows, script, setpoint, hash_share)
 
     def settle(self, rows: Rows, asleep: bool) -> None:
         """Whether the next boot of `rows` goes to sleep, whatever script ran last."""
@@ -126,17 +137,22 @@ class Fleet:
             heapq.heapify(self._pending)
         self._schedule(at, rows, "mains_on" if closed else "mains_off", None)
 
-    def _schedule(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
+    def _schedule(
+        self, at: Instant, rows: Rows, name: str, setpoint: float | None, hash_share: float | None = None
+    ) -> None:
         self._sequence += 1
-        heapq.heappush(self._pending, (at, self._sequence, np.asarray(rows, dtype=np.int64), name, setpoint))
+        which = np.asarray(rows, dtype=np.int64)
+        heapq.heappush(self._pending, (at, self._sequence, which, name, setpoint, hash_share))
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def advance(self, now: Instant) -> None:
         """Bring every row up to `now`: carry out commands and enter the steps that are due, each at its instant."""
         while self._pending and self._pending[0][0] <= now:
-            at, _, rows, name, setpoint = heapq.heappop(self._pending)
+            at, _, rows, name, setpoint, hash_share = heapq.heappop(self._pending)
             self._run_due(at - 1)
+            if setpoint is not None:
+                self._hash_ratio[rows] = 1.0 if hash_share is None else hash_share / setpoint**_HASH_EXPONENT
             self._carry_out(at, rows, name, setpoint)
         if self._soonest <= now:
             self._run_due(now)
@@ -299,7 +315,7 @@ class Fleet:
 
     def _setpoint_ths(self, rows: Rows) -> Floats:
         ths: Floats = self.nominal_ths[rows] * self._hash_gain[rows] * self.setpoint[rows] ** _HASH_EXPONENT
-        return ths
+        return ths * self._hash_ratio[rows]
 
 
 class MinerUnit:
@@ -314,9 +330,9 @@ class MinerUnit:
         self.id = fleet.specs[index].id
         self.model = fleet.specs[index].model
 
-    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None, hash_share: float | None = None) -> None:
         """Start a phase script of the unit's family at `now`, which may lie ahead."""
-        self._fleet.run(self._row, script, now, setpoint=setpoint)
+        self._fleet.run(self._row, script, now, setpoint=setpoint, hash_share=hash_share)
 
     def phase(self, now: Instant) -> Phase:
         """What the unit is doing."""

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 from emulator.clock import Clock
 from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of
@@ -22,6 +22,7 @@ OUTPUT_LIMIT_BYTES = 1 << 20
 SILENCE_NS = 60 * SECOND
 """Real time only: how long a caller of a silent device is held before he is reset. estimate"""
 _LOOK_NS = SECOND
+Ask = TypeVar("Ask")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _DEFECT = "%s failed; its connection is closed"
@@ -43,8 +44,9 @@ class Line(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle", "_last_ns",
-        "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
+        "_attend", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle",
+        "_last_ns", "_lost", "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
+        "_wake_ns",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +72,10 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_ns = 0
         self._choked = self._paused = self._ended = self._done = False
+        self._attend: Callable[[Callable[[], None]], object] | None = getattr(conversation, "attend", None)
+        self._lost: Callable[[Instant], object] | None = getattr(conversation, "lost", None)
 
     # --- what the transport says ------------------------------------------------------------------------------------
 
@@ -81,6 +86,8 @@ class Line(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=OUTPUT_LIMIT_BYTES)
         self._watch_idleness()
+        if self._attend is not None:
+            self._guarded(self._attend, self._rouse)
 
     def data_received(self, data: bytes) -> None:
         if self._done:
@@ -118,6 +125,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
         self._over(self)
+        if self._lost is not None:
+            self._guarded(self._lost, self._clock.now())
 
     # --- what the device does ---------------------------------------------------------------------------------------
 
@@ -146,8 +155,28 @@ class Line(asyncio.Protocol):
 
     def _watch_wake(self) -> None:
         speaker = self._speaker
-        if speaker is not None and self._wake is None and not self._done and speaker.wake_ns is not None:
-            self._wake = self._clock.call_at(speaker.wake_ns, self._woken, speaker)
+        wake_ns = None if speaker is None or self._done else speaker.wake_ns
+        if speaker is None or wake_ns is None:
+            return
+        if self._wake is not None:
+            if self._wake_ns <= wake_ns:
+                return
+            self._wake.cancel()  # what it has to say now comes before what it had to say then
+        self._wake_ns = wake_ns
+        self._wake = self._clock.call_at(wake_ns, self._woken, speaker)
+
+    def _rouse(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        self._watch_wake()
+
+    def _guarded(self, tell: Callable[[Ask], object], what: Ask) -> None:
+        try:
+            tell(what)
+        except Exception:
+            _logger.exception(_DEFECT, type(self._conversation).__qualname__)
+            self._fail()
 
     def _woken(self, speaker: Speaker) -> None:
         self._wake = None

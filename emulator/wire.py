@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Instant: TypeAlias = int
 """Integer nanoseconds since the start of the run."""
@@ -96,4 +96,19 @@ class Device(Protocol):
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a conversation with the caller at address `peer`."""
+        ...
+
+
+class Attended(Speaker, Protocol):
+    """A speaker whose device counts its connections: it learns of its own end, and others can make it speak.
+
+    Whoever carries or wraps a conversation looks for these two methods by name.
+    """
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        """The connection stands; calling `rouse` has `wake_ns` looked at again."""
+        ...
+
+    def lost(self, now: Instant) -> None:
+        """The connection is gone, whoever ended it and however; called once, last."""
         ...

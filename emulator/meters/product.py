@@ -1,6 +1,6 @@
 """Meter products: what one TOML file under `maps/` says of a meter, checked.
 
-Owns the shape of those files; behaviour is in `meter.py`.
+Owns the shape of those files; the register tables in them are read by `tables.py`, behaviour is in `meter.py`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from emulator.meters.quantities import GROUPS, QUANTITIES
+from emulator.meters.quantities import GROUPS
+from emulator.meters.settings import Setting
+from emulator.meters.tables import read_tables
+from emulator.modbus.identity import Identity
 from emulator.modbus.link import Link
-from emulator.modbus.products import (
-    Fact,
-    Table,
-    find_file,
-    list_files,
-    read_hole,
-    read_link,
-    read_row,
-)
-from emulator.modbus.registers import RegisterMap, Row
+from emulator.modbus.pdu import ENCAPSULATED_INTERFACE
+from emulator.modbus.products import Fact, Table, find_file, list_files, read_link
+from emulator.modbus.registers import RegisterMap
 
 _MAPS = files("emulator.meters") / "maps"
-_ROLES = ("", "lock", "password", "unit", "serial")
+_OBJECTS = {
+    "vendor": 0x00, "product": 0x01, "revision": 0x02, "url": 0x03, "product_name": 0x04, "model": 0x05,
+    "application": 0x06,
+}  # fmt: skip
+"""Objects of function 43/14 by name (Modbus application protocol V1.1b3, section 6.21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,6 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """A parameter in the holding registers. `role` is empty, `lock`, `password`, `unit` or `serial`."""
-
-    quantity: str
-    initial: float
-    allowed: tuple[int, ...] = ()
-    low: float = float("-inf")
-    high: float = float("inf")
-    locked: bool = False
-    role: str = ""
-
-    def accepts(self, value: float) -> bool:
-        """Whether `value` may be written (NaN never)."""
-        return self.low <= value <= self.high and (not self.allowed or value in self.allowed)
-
-
-@dataclass(frozen=True, slots=True)
 class MeterProduct:
     """A meter as its file describes it. `facts` are the figures with provenance, for listings."""
 
@@ -76,18 +59,31 @@ class MeterProduct:
     title: str
     functions: frozenset[int]
     link: Link
+    phases: int
+    """Lines it measures: 1, 2 (the halves of a split phase) or 3."""
     max_registers: int
     over_limit_exception: int
     type_code_input: int | None
     """What a request for a single input register reads; None: the register."""
     type_code_holding: int | None
+    singles: Mapping[int, int]
+    """What a request for this one register reads, in any table, whatever a longer request finds there."""
+    one_write: bool
+    """A request may write one parameter only."""
+    partial_writes: bool
+    """A request may write some words of a parameter."""
     refresh: Mapping[str, Refresh]
     accuracy: Accuracy
     power_factor: float
     constants: Mapping[str, float]
+    rated_w: float
+    """Power that the scale factors are chosen for, unless the meter is told another."""
     input: RegisterMap
     holding: RegisterMap
     settings: Mapping[str, Setting]
+    identity: Identity | None
+    bases: tuple[int, ...]
+    """Addresses the whole map may begin at; the first is the usual one."""
     facts: tuple[Fact, ...]
 
 
@@ -106,60 +102,96 @@ def read_product(file: Traversable) -> MeterProduct:
     """Read a meter's TOML file. Raises ProductError that names file, key, value and remedy."""
     top = Table.load(file)
     limits, accuracy, constants = top.table("limits"), top.table("accuracy"), top.table("constants")
-    refresh_tables = {group: top.table("refresh").table(group) for group in GROUPS}
-    input_table, holding_table = top.table("input"), top.table("holding")
-    counters, resolution, link = top.table("counters"), top.table("resolution"), top.table("link")
-    hole = read_hole(limits, "hole")
+    refresh = top.table("refresh")
+    refresh_tables = {group: refresh.table(group) for group in dict.fromkeys((*GROUPS, *refresh.keys))}
     published = top.table("published")
     for key in published.keys:
         published.fact(key).text("value")
-    settings_tables = holding_table.tables("rows")
-    try:
-        input_map = RegisterMap(_input_rows(input_table, counters, resolution), hole)
-        holding_map = RegisterMap([read_row(holding_table, row) for row in settings_tables], hole)
-    except ValueError as error:
-        raise top.error("rows", str(error)) from error
+    tables = read_tables(top, _MAPS / "layouts")
     product = MeterProduct(
         id=file.name.removesuffix(".toml"),
         make=top.text("make"),
         model=top.text("model"),
         title=top.text("title"),
         functions=frozenset(top.integers("functions")),
-        link=read_link(link),
-        max_registers=limits.fact("max_registers").integer("value", low=1, high=125),
-        over_limit_exception=limits.fact("over_limit_exception").integer("value", low=1, high=0xFF),
+        link=read_link(top.table("link")),
+        phases=top.integer("phases", 3, low=1, high=3),
+        max_registers=_limit(limits, "max_registers", 125, 125),
+        over_limit_exception=_limit(limits, "over_limit_exception", 3, 0xFF),
         type_code_input=_type_code(limits, "type_code_input"),
         type_code_holding=_type_code(limits, "type_code_holding"),
+        singles=_singles(top.tables("single")),
+        one_write=limits.has("one_write") and limits.fact("one_write").boolean("value"),
+        partial_writes=limits.has("partial_writes") and limits.fact("partial_writes").boolean("value"),
         refresh={group: _refresh(table) for group, table in refresh_tables.items()},
         accuracy=Accuracy(*(accuracy.fact(key).number("value", low=0.0) for key in Accuracy.__slots__)),
         power_factor=constants.fact("power_factor").number("value", low=0.01, high=1.0),
-        constants={key: constants.fact(key).number("value") for key in ("thd_voltage_percent", "thd_current_percent")},
-        input=input_map,
-        holding=holding_map,
-        settings={setting.quantity: setting for setting in map(_setting, settings_tables)},
+        constants={
+            key: constants.fact(key).number("value")
+            for key in ("thd_voltage_percent", "thd_current_percent")
+            if constants.has(key) or key in tables.constants
+        },
+        rated_w=constants.fact("rated_w").number("value", low=1.0) if constants.has("rated_w") else 1e6,
+        input=tables.input,
+        holding=tables.holding,
+        settings=tables.settings,
+        identity=_identity(top.table("identity")),
+        bases=_bases(top),
         facts=(),
     )
+    if (product.identity is not None) != (ENCAPSULATED_INTERFACE in product.functions):
+        raise top.error("functions", "function 0x2B and the table identity belong together; write both or neither")
     top.finish()
     return replace(product, facts=top.facts)
 
 
-def _input_rows(table: Table, counters: Table, resolution: Table) -> list[Row]:
-    rollover = counters.fact("rollover").number("value", low=0.0)
-    step = counters.fact("resolution").number("value", low=0.0)
-    rows = []
-    for part in table.tables("rows"):
-        row = read_row(table, part)
-        quantity = QUANTITIES[part.choice("quantity", QUANTITIES)]
-        if resolution.has(row.quantity):
-            row = replace(row, resolution=resolution.fact(row.quantity).number("value", low=0.0))
-        if quantity.counter:
-            row = replace(row, resolution=step, rollover=rollover)
-        rows.append(row)
-    return rows
+def _limit(limits: Table, key: str, default: int, high: int) -> int:
+    return limits.fact(key).integer("value", low=1, high=high) if limits.has(key) else default
 
 
 def _type_code(limits: Table, key: str) -> int | None:
     return limits.fact(key).integer("value") if limits.has(key) else None
+
+
+def _singles(tables: list[Table]) -> dict[int, int]:
+    found = {}
+    for table in tables:
+        table.provenance()
+        found[table.integer("address")] = table.integer("value")
+    return found
+
+
+def _bases(top: Table) -> tuple[int, ...]:
+    if not top.has("bases"):
+        return (0,)
+    fact = top.fact("bases")
+    bases = fact.integers("value")
+    if not bases or not all(0 <= base <= 0xFFFF for base in bases):
+        raise fact.error("value", f"{list(bases)}: addresses of 0 to 65535 are expected")
+    return bases
+
+
+def _identity(table: Table) -> Identity | None:
+    if not table.keys:
+        return None
+    conformity = table.fact("conformity").integer("value", high=0xFF) if table.has("conformity") else -1
+    objects = {}
+    for key in table.keys:
+        if key == "conformity":
+            continue
+        if key.startswith("object_"):
+            try:
+                number = int(key.removeprefix("object_"), 16)
+            except ValueError:
+                raise table.error(key, "an object number of two hex digits is expected, as object_80") from None
+        else:
+            table.choice_key(key, _OBJECTS)
+            number = _OBJECTS[key]
+        objects[number] = table.fact(key).text("value").encode("latin-1", "replace")
+    try:
+        return Identity(objects, conformity)
+    except ValueError as error:
+        raise table.error("identity", str(error)) from error
 
 
 def _refresh(table: Table) -> Refresh:
@@ -168,15 +200,3 @@ def _refresh(table: Table) -> Refresh:
     if not refresh.period_ns or not refresh.window_ns:
         raise table.error("period", "period and window must be longer than 0")
     return refresh
-
-
-def _setting(table: Table) -> Setting:
-    return Setting(
-        quantity=table.text("quantity"),
-        initial=table.number("initial"),
-        allowed=table.integers("allowed") if table.has("allowed") else (),
-        low=table.number("low") if table.has("low") else float("-inf"),
-        high=table.number("high") if table.has("high") else float("inf"),
-        locked=bool(table.get("locked", bool, False)),
-        role=table.choice("role", _ROLES, ""),
-    )

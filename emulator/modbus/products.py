@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from emulator.modbus.link import Link, UnitPolicy
-from emulator.modbus.registers import TYPES, Hole, Row, WordOrder
+from emulator.modbus.registers import TEXT, TYPES, Hole, Row, WordOrder
 from emulator.units import UnitError, duration_ns
 
 GRADES = ("S", "S2", "GK", "D", "T", "M", "estimate")
@@ -126,6 +126,13 @@ class Table:
             raise self.error(key, f"{found!r}: only integers are expected")
         return tuple(found)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """An array of strings."""
+        found = self.get(key, list)
+        if not all(isinstance(item, str) for item in found):
+            raise self.error(key, f"{found!r}: only texts are expected")
+        return tuple(found)
+
     def choice(self, key: str, among: Iterable[str], default: str | None = None) -> str:
         """One of the given words."""
         word, words = self.text(key, default), list(among)
@@ -134,6 +141,20 @@ class Table:
             hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(words)} is expected"
             raise self.error(key, f"unknown word {word!r}; {hint}")
         return word
+
+    def choice_key(self, key: str, among: Iterable[str]) -> None:
+        """Refuse `key` unless it is one of the given words; it counts as known then."""
+        self._known.add(key)
+        words = list(among)
+        if key not in words:
+            near = difflib.get_close_matches(key, words, n=1)
+            raise self.error(
+                key, "unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; one of {', '.join(words)}")
+            )
+
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        """True or false."""
+        return bool(self.get(key, bool, default))
 
     def duration_ns(self, key: str, default: str | None = None) -> int:
         """A duration with its unit, in nanoseconds."""
@@ -197,20 +218,30 @@ def read_hole(table: Table, key: str) -> Hole:
 
 
 def read_row(defaults: Table, table: Table) -> Row:
-    """One row of a register table; `defaults` holds the type and the word order of rows that name none."""
+    """One row of a register table; `defaults` holds type, word order and absent patterns of rows that name none."""
     grade, source = table.provenance()
     orders = [order.value for order in WordOrder]
     order = defaults.choice("order", orders, WordOrder.HIGH_FIRST.value)
+    kind = table.choice("type", (*TYPES, TEXT), defaults.choice("type", TYPES))
+    absent = defaults.table("absent")
+    for key in absent.keys:
+        absent.choice_key(key, TYPES)
+    patterns = table if table.has("absent") else absent
+    key = "absent" if table.has("absent") else kind
+    bits = 0 if kind == TEXT else 16 * TYPES[kind][1]
     return Row(
         address=table.integer("address"),
         quantity=table.text("quantity"),
-        type=table.choice("type", TYPES, defaults.choice("type", TYPES)),
+        type=kind,
         unit=table.text("unit", ""),
         scale=table.number("scale", 1.0, low=1e-9),
-        absent=table.integer("absent", 0, -(2**63), 2**64 - 1),
+        absent=patterns.integer(key, high=2**bits - 1) if patterns.has(key) else None,
         order=WordOrder(table.choice("order", orders, order)),
         grade=grade,
         source=source,
+        length=table.integer("length", low=1, high=125) if kind == TEXT else 0,
+        factor=table.text("factor", ""),
+        text=table.text("text") if kind == TEXT else "",
     )
 
 

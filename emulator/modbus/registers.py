@@ -10,7 +10,7 @@ import math
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from emulator.modbus.pdu import ExceptionCode, ModbusError
@@ -28,8 +28,12 @@ TYPES: Mapping[str, tuple[str, int]] = {
 }
 """Type name -> struct character, registers."""
 
+TEXT = "text"
+"""The type of a row that holds characters; it says its own length."""
+
 _F32_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
 _MAX_BLOCKS = 256
+_NEVER, _FOREVER = -(2**63), 2**63
 
 
 class WordOrder(Enum):
@@ -60,35 +64,59 @@ class Row:
     """The quantity is rounded to multiples of this before it is encoded; 0: it is not."""
     rollover: float = 0.0
     """The quantity starts again at 0 when it gets here; 0: never."""
-    absent: int = 0
-    """What an integer register reads when there is no value (NaN)."""
+    absent: int | None = None
+    """The bits that say "no value" (NaN). None: 0 in an integer, the quiet NaN of a float."""
     order: WordOrder = WordOrder.HIGH_FIRST
     grade: str = "estimate"
     source: str = ""
+    length: int = 0
+    """Registers of a text row."""
+    factor: str = ""
+    """The parameter whose value is a decimal exponent of `scale`, where the device shows one."""
+    text: str = ""
+    """What a text row reads, filled up with NULs; `{}` stands for its quantity as an integer. Low first: the first
+    character of each register stands in its low byte."""
+
+    @property
+    def character(self) -> str:
+        """How `struct` calls the type."""
+        return f"{2 * self.length}s" if self.type == TEXT else TYPES[self.type][0]
 
     @property
     def registers(self) -> int:
         """How many registers the value takes."""
-        return TYPES[self.type][1]
+        return self.length if self.type == TEXT else TYPES[self.type][1]
 
-    def encoder(self) -> Callable[[float], float]:
-        """A function from the quantity (any float, also NaN and infinities) to the number that `struct` packs."""
+    @property
+    def quantum(self) -> float:
+        """The smallest step the row can show, in units of the quantity; 0 for floats that are not rounded."""
+        own = 0.0 if self.type == TEXT or self.character in "fd" else self.scale
+        return max(own, self.resolution)
+
+    def encoder(self) -> Callable[[float], float | bytes]:
+        """A function from the quantity (any float, also NaN and infinities) to what `struct` packs."""
+        if self.type == TEXT:
+            return self._characters
         character, count = TYPES[self.type]
         per_step = 1.0 / self.resolution if self.resolution else 0.0
-        rollover, scale, absent = self.rollover, self.scale, self.absent
+        rollover, scale = self.rollover, self.scale
         bits = 16 * count
         low, high = (0, 2**bits - 1) if character.isupper() else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         limit = _F32_MAX if character == "f" else math.inf
+        absent = self._absent()
+        turn = round(rollover / scale)
 
         def prepared(value: float) -> float:
-            if rollover:
-                value %= rollover
             if per_step and -1e15 < value < 1e15:
                 value = round(value * per_step) / per_step
+            if rollover:
+                value %= rollover
             return value / scale
 
         def floating(value: float) -> float:
-            if not math.isfinite(value):
+            if math.isnan(value):
+                return absent
+            if math.isinf(value):
                 return value
             value = prepared(value)
             return value if -limit <= value <= limit else math.copysign(limit, value)
@@ -98,9 +126,37 @@ class Row:
                 return absent
             if math.isfinite(value):
                 value = prepared(value)
-            return high if value >= high else low if value <= low else round(value)
+            if value >= high or value <= low:
+                return high if value >= high else low
+            number = round(value)
+            return number % turn if turn else number
 
         return floating if character in "fd" else integer
+
+    def decode(self, data: bytes) -> float:
+        """The quantity that stands in the registers `data` (two bytes each); NaN for "no value" and for text."""
+        if self.type == TEXT:
+            return math.nan
+        if self.order is WordOrder.LOW_FIRST:
+            data = b"".join(data[i : i + 2] for i in reversed(range(0, len(data), 2)))
+        (number,) = struct.unpack(">" + self.character, data)
+        if self.absent is not None and data == self.absent.to_bytes(len(data), "big"):
+            return math.nan
+        return float(number * self.scale)
+
+    def _absent(self) -> float:
+        character, count = TYPES[self.type]
+        if self.absent is None:
+            return math.nan if character in "fd" else 0
+        (number,) = struct.unpack(">" + character, self.absent.to_bytes(2 * count, "big"))
+        return float(number) if character in "fd" else int(number)
+
+    def _characters(self, value: float) -> bytes:
+        text = self.text.format(int(value) if math.isfinite(value) else 0)
+        data = text.encode("latin-1", "replace")[: 2 * self.length].ljust(2 * self.length, b"\0")
+        if self.order is WordOrder.LOW_FIRST:
+            return b"".join(data[i : i + 2][::-1] for i in range(0, len(data), 2))
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +170,7 @@ class Plan:
     """Byte spans whose words stand in the opposite order."""
     cut: slice | None
 
-    def pack(self, numbers: Sequence[float]) -> bytes:
+    def pack(self, numbers: Sequence[float | bytes]) -> bytes:
         """The bytes of the span, given what the rows' encoders made of their quantities."""
         data = self.layout.pack(*numbers)
         if self.fill:
@@ -128,11 +184,20 @@ class Plan:
 class RegisterMap:
     """All rows of one register table. Raises ValueError when two rows overlap or leave the address space."""
 
-    def __init__(self, rows: Sequence[Row], hole: Hole = Hole.EXCEPTION, *, whole_values: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        hole: Hole = Hole.EXCEPTION,
+        *,
+        whole_values: bool = False,
+        blocks: Mapping[int, int] | None = None,
+    ) -> None:
         self.rows = tuple(sorted(rows, key=lambda row: row.address))
         self.hole = hole
         self.whole_values = whole_values
         """A read that begins or ends inside a value is exception 02."""
+        self.blocks = blocks or {}
+        """Spans (address -> registers) that can only be read alone and whole; anything else is exception 02."""
         self._starts = [row.address for row in self.rows]
         free = 0
         for row in self.rows:
@@ -141,6 +206,28 @@ class RegisterMap:
             free = row.address + row.registers
         if free > 0x10000:
             raise ValueError(f"register {self.rows[-1].address} ({self.rows[-1].quantity}) leaves the address space")
+
+    def changed(self, change: Callable[[Row], Row]) -> RegisterMap:
+        """The same table with every row changed."""
+        rows = [change(row) for row in self.rows]
+        return RegisterMap(rows, self.hole, whole_values=self.whole_values, blocks=self.blocks)
+
+    def turned(self) -> RegisterMap:
+        """The same table with the opposite word order in every number."""
+        other = {WordOrder.HIGH_FIRST: WordOrder.LOW_FIRST, WordOrder.LOW_FIRST: WordOrder.HIGH_FIRST}
+        return self.changed(lambda row: row if row.type == TEXT else replace(row, order=other[row.order]))
+
+    def covered(self, address: int, count: int) -> tuple[Row, ...]:
+        """The rows that this span touches; none where it has a hole."""
+        rows: list[Row] = []
+        at = address
+        while at < address + count:
+            row = self.row_at(at)
+            if row is None:
+                return ()
+            rows.append(row)
+            at = row.address + row.registers
+        return tuple(rows)
 
     def row_at(self, address: int) -> Row | None:
         """The row that covers `address`."""
@@ -152,6 +239,9 @@ class RegisterMap:
     def plan(self, address: int, count: int) -> Plan:
         """How to serve `count` registers from `address`; raises exception 02 where the product does."""
         stop = address + count
+        for start, size in self.blocks.items():
+            if address < start + size and start < stop and (address, count) != (start, size):
+                raise ModbusError(ExceptionCode.ILLEGAL_DATA_ADDRESS)
         first = self.row_at(address)
         at = start = address if first is None else first.address
         rows: list[Row] = []
@@ -162,11 +252,11 @@ class RegisterMap:
             if row.address >= stop:
                 break
             self._skip(at, row.address, layout, fill)
-            character, size = TYPES[row.type]
-            if row.order is WordOrder.LOW_FIRST and size > 1:
+            size = row.registers
+            if row.order is WordOrder.LOW_FIRST and size > 1 and row.type != TEXT:
                 turned.append((2 * (row.address - start), 2 * (row.address - start + size)))
             rows.append(row)
-            layout.append(character)
+            layout.append(row.character)
             fill += bytes(2 * size)
             at = row.address + size
         if at < stop:
@@ -209,7 +299,10 @@ class Ticks:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a quantity comes from: the group it is renewed with, and its value as a function of the tick."""
+    """Where a quantity comes from: the group it is renewed with, and its value as a function of the tick.
+
+    Without a group it stands as it is until somebody calls `Bank.forget`.
+    """
 
     group: str
     at: Callable[[Instant], float]
@@ -222,10 +315,10 @@ class _Block:
 
     def __init__(self, plan: Plan, sources: Sequence[Source], ticks: Mapping[str, Ticks]) -> None:
         self.plan = plan
-        groups = list(dict.fromkeys(source.group for source in sources))
+        groups = list(dict.fromkeys(source.group for source in sources if source.group))
         self.ticks = tuple(ticks[group] for group in groups)
         self.parts = tuple(
-            (groups.index(source.group), source.at, row.encoder())
+            (groups.index(source.group) if source.group else -1, source.at, row.encoder())
             for source, row in zip(sources, plan.rows, strict=True)
         )
         self.since, self.until = 0, 0
@@ -233,9 +326,10 @@ class _Block:
 
     def renew(self, now: Instant) -> None:
         last = [ticks.last(now) for ticks in self.ticks]
-        self.data = self.plan.pack([encode(at(last[group])) for group, at, encode in self.parts])
-        self.since = max(last, default=now)
-        self.until = min((a + t.period_ns for a, t in zip(last, self.ticks, strict=True)), default=now + 1)
+        instants = [*last, now]  # the last one is for what belongs to no group
+        self.data = self.plan.pack([encode(at(instants[group])) for group, at, encode in self.parts])
+        self.since = max(last, default=_NEVER)
+        self.until = min((a + t.period_ns for a, t in zip(last, self.ticks, strict=True)), default=_FOREVER)
 
 
 class Bank:
@@ -255,6 +349,10 @@ class Bank:
         if not block.since <= now < block.until:
             block.renew(now)
         return block.data
+
+    def forget(self) -> None:
+        """Compute everything anew: something without a group has changed."""
+        self._blocks.clear()
 
     def _new_block(self, address: int, count: int) -> _Block:
         plan = self.registers.plan(address, count)

@@ -28,6 +28,9 @@ __all__ = [
 SHIPPED = {
     "antminer-stock": "firmware_mocks.miners.antminer_stock",
     "auradine": "firmware_mocks.miners.auradine",
+    "avalon": "firmware_mocks.miners.avalon",
+    "bitaxe": "firmware_mocks.miners.bitaxe",
+    "braiins": "firmware_mocks.miners.braiins",
     "epic": "firmware_mocks.miners.epic",
     "luxos": "firmware_mocks.miners.luxos",
     "mara": "firmware_mocks.miners.mara",

@@ -29,12 +29,12 @@ from firmware_mocks.miners.http import (
     whole_number,
 )
 from firmware_mocks.miners.readings import Readings, Window, clock_text
-from firmware_mocks.miners.replies import figures, templates, values
+from firmware_mocks.miners.replies import figures, models_with, templates, values
 
 FIGURES = figures(__package__, "antminer_stock.toml")
 TEMPLATES = templates(__package__, "antminer_stock.json")
 METER = values(FIGURES, "meter")
-MODELS = frozenset(key.removesuffix(".subtype") for key in FIGURES if key.endswith(".subtype"))
+MODELS = models_with(FIGURES, "subtype")
 """Models with a table of their own in the figures: those that this firmware runs on."""
 Effect = Callable[[Instant], None]
 NORMAL, SLEEP = 0, 1

@@ -86,8 +86,12 @@ class MinerUnit(Protocol):
         """Fan speed, 0 to 1."""
         ...
 
-    def run(self, script: str, now: Instant, *, setpoint: float | None = None) -> None:
-        """Start a phase script at `now` (this instant or a later one)."""
+    def run(self, script: str, now: Instant, *, setpoint: float | None = None, hash_share: float | None = None) -> None:
+        """Start a phase script at `now` (this instant or a later one).
+
+        `setpoint` is a new share of nominal power; `hash_share` the share of nominal hash rate that goes with it, where
+        clock and voltage are set apart.
+        """
         ...
 
 

@@ -77,7 +77,7 @@ class Dialect(Generic[D]):
     """How one firmware speaks on the socket.
 
     `one_recv` keeps the genuine habit of a single recv: a request in two segments is parsed half. `service_ns` is how
-    long the server is busy with one request.
+    long the server is busy with one request. `when_since_boot` has `When` count from the boot, not from 1970.
     """
 
     banner: str
@@ -87,6 +87,11 @@ class Dialect(Generic[D]):
     nul: bool = True
     one_recv: bool = True
     port: int = 4028
+    when_since_boot: bool = False
+
+    def when_s(self, device: D, now: Instant) -> int:
+        """What this firmware writes into `When`, seconds."""
+        return (now - (device.boot_ns or 0)) // SECOND if self.when_since_boot else device.host.unix_s(now)
 
 
 def render(template: Template, readings: object, row: Mapping[str, Any] | None = None) -> Reply:
@@ -134,7 +139,7 @@ def encode(reply: Reply, banner: str, unix_s: int, is_json: bool) -> str:
 def answer(device: D, dialect: Dialect[D], data: bytes, now: Instant) -> tuple[bytes, Reply]:
     """Serve one request: its bytes, and the reply that says how long it takes and what happens then."""
     request = parse(data)
-    unix_s = device.host.unix_s(now)
+    unix_s = dialect.when_s(device, now)
     tail = b"\x00" if dialect.nul else b""
     if isinstance(request, Reply):
         return encode(request, dialect.banner, unix_s, is_json=True).encode() + tail, request
@@ -168,15 +173,17 @@ class ApiConversation(Generic[D]):
         if gone is not None:
             return gone
         self._heard = (self._heard + data)[:MAX_REQUEST]
-        if not self._dialect.one_recv and len(self._heard) < MAX_REQUEST and not _is_complete(self._heard):
-            return []
-        return self._serve(now)
+        return self._serve(now) if self._has_all() else []
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """The peer closed its side: half a request is served as what it is, silence gets silence."""
         if self._served or self._device.gone(self._dialect.port, self._boot_ns, now) is not None:
             return []
         return self._serve(now) if self._heard else [Close()]
+
+    def _has_all(self) -> bool:
+        """Whether the server reads no further."""
+        return self._dialect.one_recv or len(self._heard) >= MAX_REQUEST or _is_complete(self._heard)
 
     def _serve(self, now: Instant) -> Sequence[Action]:
         self._served = True
@@ -203,7 +210,7 @@ def _joined(device: D, dialect: Dialect[D], request: Request, now: Instant) -> t
             slots[name] = access_denied(name)
         elif name not in slots:
             slots[name] = invalid_command() if command is None else command.run(device, Request(name), now)
-    unix_s = device.host.unix_s(now)
+    unix_s = dialect.when_s(device, now)
     if request.is_json:
         text = _json({name: [_tree(reply, dialect.banner, unix_s)] for name, reply in slots.items()} | {"id": 1})
     else:

@@ -148,6 +148,7 @@ class HttpConversation:
         "_server",
     )
 
+    max_requests = MAX_REQUESTS
     idle_timeout_ns: int | None = KEEP_ALIVE_NS
 
     def __init__(self, device: Host, app: App, port: int, server: str, *, eager: bool = False) -> None:
@@ -213,7 +214,7 @@ class HttpConversation:
         if response.then is not None:
             response.then(done)
         self._served += 1
-        close = self._served >= MAX_REQUESTS
+        close = self._served >= self.max_requests
         actions.append(Send(self._write(response, asked.method, close, now), self._after(done, now)))
         if self._h11.our_state is h11.MUST_CLOSE:
             self._finish(actions)
@@ -223,7 +224,8 @@ class HttpConversation:
     def _write(self, response: HttpResponse, method: str, close: bool, now: Instant) -> bytes:
         length = str(len(response.body))
         headers = [("Content-Type", response.content_type), ("Content-Length", length), *response.headers]
-        headers += [("Date", format_datetime(self._device.host.wall(now), usegmt=True)), ("Server", self._server)]
+        if self._server:  # the smallest servers tell neither
+            headers += [("Date", format_datetime(self._device.host.wall(now), usegmt=True)), ("Server", self._server)]
         if close:
             headers.append(("Connection", "close"))
         head = self._bytes(h11.Response(status_code=response.status, headers=headers))

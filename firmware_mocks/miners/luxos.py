@@ -18,7 +18,7 @@ from firmware_mocks.miners.cgminer import ApiConversation, Command, Dialect, Rep
 from firmware_mocks.miners.http import HTML, HttpConversation, HttpRequest, HttpResponse, error_page, whole_number
 from firmware_mocks.miners.luxos_conf import FACTORY, Conf, Pool, add_group, add_pool, edit_group, edit_pool
 from firmware_mocks.miners.luxos_readings import FIGURES, LuxReadings, Profile, default_profile, ladder, watts_share
-from firmware_mocks.miners.replies import templates, values
+from firmware_mocks.miners.replies import models_with, templates, values
 
 TEMPLATES = templates(__package__, "luxos.json")
 INDEX = b"<!doctype html><html><head><title>Luxor Firmware</title></head><body><div id=root></div></body></html>"
@@ -381,7 +381,7 @@ FIRMWARE = Firmware(
     name="luxos",
     title="LuxOS",
     make="Antminer",
-    models=frozenset({"s19j_pro", "s19_xp", "s21", "s19k_pro"}),
+    models=models_with(FIGURES, "full_rpm"),
     phases="luxos",
     ports={API: 4028, WEB: 80},
     credentials=Credentials(),

@@ -95,7 +95,10 @@ def add_group(conf: Conf, given: list[str]) -> Edit:
 
 
 def edit_group(conf: Conf, pools: tuple[Pool, ...], name: str, given: list[str]) -> Edit:
-    """groupquota (n, quota) and removegroup (n); a group that has pools stays."""
+    """groupquota (n, quota) and removegroup (n), which takes the group's pools along, and the last group, too.
+
+    Source: asic-rs 0.8.6 (S) removes every group as it is and then builds its own from number 0.
+    """
     groups = conf.groups
     n = whole_number(given[0]) if given else None
     quota = whole_number(given[1]) if len(given) > 1 else None
@@ -107,7 +110,7 @@ def edit_group(conf: Conf, pools: tuple[Pool, ...], name: str, given: list[str])
             name,
             {"n": n, "quota": quota},
         )
-    if len(groups) == 1 or any(pool.group == n for pool in pools):
-        return conf, "bad_parameter", {"why": "group is in use"}
-    kept = tuple(replace(pool, group=pool.group - (pool.group > n)) for pool in pools)
-    return replace(conf, pools=kept, groups=groups[:n] + groups[n + 1 :]), name, {"n": n}
+    left = [(place, pool) for place, pool in enumerate(pools) if pool.group != n]
+    kept = tuple(replace(pool, group=pool.group - (pool.group > n)) for _, pool in left)
+    active = next((at for at, (place, _) in enumerate(left) if place == conf.active_pool), 0)
+    return replace(conf, pools=kept, active_pool=active, groups=groups[:n] + groups[n + 1 :]), name, {"n": n}

@@ -66,6 +66,8 @@ class Readings:
     """One look of the firmware at its miner. Templates name its attributes; a face derives from it and adds its own."""
 
     windows: ClassVar[Mapping[str, Window]] = {}
+    tick_ns: ClassVar[int] = TICK_NS
+    """How often the firmware renews its averages."""
     share_difficulty: float = 262_144.0
     reject_share: float = 0.0015
     sensor_rise: ClassVar[tuple[float, ...]] = (0.55, 0.65, 0.94, 1.0)
@@ -137,10 +139,10 @@ class Readings:
         """Every window of the face in TH/s, as of the last tick of the firmware's meter."""
         if not self.is_counting:
             return dict.fromkeys(self.windows, 0.0)
-        tick = (self.now - self.since_ns) // TICK_NS
+        tick = (self.now - self.since_ns) // self.tick_ns
         key = (self.since_ns, tick)
         if self.device.rates is None or self.device.rates[0] != key:
-            self.device.rates = (key, self._measure(self.since_ns + tick * TICK_NS, tick))
+            self.device.rates = (key, self._measure(self.since_ns + tick * self.tick_ns, tick))
         return self.device.rates[1]
 
     @cached_property

@@ -113,6 +113,11 @@ def values(found: Mapping[str, Figure], table: str) -> dict[str, Any]:
     return {key.removeprefix(f"{table}."): figure.value for key, figure in found.items() if key.startswith(f"{table}.")}
 
 
+def models_with(found: Mapping[str, Figure], key: str) -> frozenset[str]:
+    """Ids of the models that have a table with `key` in `figures`: to add one to a face is to add its table."""
+    return frozenset(name.removesuffix(f".{key}") for name in found if name.endswith(f".{key}"))
+
+
 def _sourced(where: str, entry: Mapping[str, Any]) -> tuple[str, str]:
     grade, source = entry.get("grade"), entry.get("source")
     if grade not in GRADES or not source:

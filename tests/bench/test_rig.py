@@ -66,6 +66,33 @@ def live(file: RigFile, during: Callable[[Rig, Clock], Any], faults: FaultPlan |
     return run(main)
 
 
+# ---- small and large miners ------------------------------------------------------------------------------------------
+
+
+def test_a_site_may_be_of_watts_and_of_miners_with_one_port_each() -> None:
+    axes = {"model": "Gamma", "firmware": "bitaxe", "count": 4}
+    avalon = {"model": "A1566", "firmware": "avalon", "count": 1}
+
+    async def during(built: Rig, clock: Clock) -> None:
+        told = built.inventory()["miners"]
+        assert [told[n]["ports"] for n in (0, 4)] == [{"web": 80}, {"api": 4028}]
+        small_w = built.fleet.power_w(clock.now())[:4]
+        assert ((small_w > 15) & (small_w < 23)).all()
+        assert built.nominal_w == pytest.approx(4 * 19 + 3420, rel=0.05)
+        address = built.layout.miners[4].address
+        _, silent = await asyncio.open_connection(address, 4028)
+        reader, writer = await asyncio.open_connection(address, 4028)
+        writer.write(b"version")
+        asked = asyncio.create_task(reader.read())
+        await clock.sleep(SECOND)
+        assert not asked.done(), "who counts his callers still does behind the tap"
+        silent.close()
+        assert b"AvalonMiner" in await asked
+        writer.close()
+
+    live(rig(feeder(axes, avalon, pdus=2)), during)
+
+
 # ---- the address plan ------------------------------------------------------------------------------------------------
 
 

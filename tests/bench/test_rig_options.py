@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.config import validate
+from bench.config import ConfigError, validate
 from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import RigFile
 from emulator.clock import Clock, run
+from emulator.meters.product import list_products
 from emulator.seed import Seed
 from emulator.timeline import Signal
 from emulator.wire import MILLISECOND, SECOND
@@ -81,3 +82,36 @@ def test_a_rig_may_say_how_fast_its_meter_renews_a_group_of_values() -> None:
     assert changed["frequency"].period_ns == changed["frequency"].window_ns == 40 * MILLISECOND
     assert changed["power"] == product["power"]
     assert product["frequency"].period_ns != 40 * MILLISECOND
+
+
+def test_a_rig_may_say_where_a_meters_map_begins_and_how_the_installer_left_it() -> None:
+    file = small(meter={"product": "sunspec_203", "base": 50000})
+    rig = shed_at_ten(file, 11)
+    meter = rig.meters["meter-poi"]
+    assert meter.read_holding_registers(50000, 2, SECOND) == b"SunS"
+    exponent = int.from_bytes(meter.read_holding_registers(50092, 1, SECOND), "big")
+    assert 2 * rig.nominal_w / 10**exponent <= 32767 < 2 * rig.nominal_w / 10 ** (exponent - 1)
+    clamped = shed_at_ten(small(meter={"product": "abb_b24", "settings": {"ct_primary": 400}}), 11)
+    assert clamped.meters["meter-poi"].read_holding_registers(0x8C04, 2, SECOND) == (400).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("meter", "message"),
+    [
+        ({"product": "sunspec_203", "base": 1}, "meter.base: the map of sunspec_203 does not begin at 1; write one of"),
+        ({"product": "abb_b23", "settings": {"ct_primary": 400}}, "meter.settings: unknown setting 'ct_primary'"),
+        ({"product": "abb_b24", "settings": {"ct_primary": 0}}, "meter.settings: setting 'ct_primary': the meter does"),
+        ({"product": "abb_b25"}, "meter.product: unknown meter 'abb_b25'; did you mean"),
+    ],
+)
+def test_a_meter_that_cannot_be_so_is_named_in_the_rig_file(meter: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        lay_out(small(meter=meter), "rig.toml")
+    assert f"rig.toml: {message}" in str(refused.value)
+
+
+@pytest.mark.parametrize("product", list_products())
+def test_every_meter_stands_in_a_rig_under_its_own_name(product: str) -> None:
+    layout = lay_out(small(meter={"product": product}), "rig.toml")
+    assert layout.inventory(1e6, 60.0)["meters"][0]["product"] == product
+    assert layout.meters[0].product.id == product

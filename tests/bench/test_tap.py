@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -122,3 +122,20 @@ def test_the_record_is_bounded_and_says_how_much_it_left_out(
 def test_a_run_without_traffic_has_an_empty_table(traffic: Traffic, tmp_path: Path) -> None:
     traffic.write(tmp_path / "frames.parquet")
     assert pq.read_table(tmp_path / "frames.parquet").num_rows == 0
+
+
+def test_who_counts_his_connections_still_does_and_hears_of_their_end(traffic: Traffic) -> None:
+    told: list[object] = []
+
+    class Counted(Clock):
+        def attend(self, rouse: Callable[[], None]) -> None:
+            told.append(rouse)
+
+        def lost(self, now: Instant) -> None:
+            told.append(now)
+
+    for kind in (Counted, Clock):
+        conversation = Tap(House(kind), "m", "miner", traffic).converse(80, "127.0.0.1", 0)
+        conversation.attend(print)  # type: ignore[attr-defined]
+        conversation.lost(SECOND)  # type: ignore[attr-defined]
+    assert told == [print, SECOND]

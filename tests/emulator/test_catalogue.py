@@ -16,7 +16,8 @@ from emulator.catalogue import CatalogueError
 def test_every_model_carries_sources_and_sane_figures(model_id: str) -> None:
     model = catalogue.model(model_id)
     assert model.type_string == f"{model.make} {model.name}"
-    assert 10 < model.nominal_w / model.nominal_ths < 40
+    assert 10 < model.nominal_w / model.nominal_ths < 45, "J/TH"
+    assert model.sleep_w < 0.2 * model.nominal_w
     assert all(figure.source and figure.grade in catalogue.GRADES for figure in model.figures.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -420,6 +420,31 @@ def test_unasked_words_are_disturbed_too() -> None:
     assert talk.wake_ns == 10
     silent = faulty(("drop", {})).converse(4028, "peer", 0)
     assert (silent.wake_ns, silent.woken(5)) == (None, ())
+
+
+def test_a_device_that_counts_its_connections_still_does_behind_a_fault() -> None:
+    told: list[object] = []
+
+    class Counted(Clockwork):
+        def attend(self, rouse: Callable[[], None]) -> None:
+            told.append(rouse)
+
+        def lost(self, now: Instant) -> None:
+            told.append(now)
+
+    class Turnstile(Box):
+        def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+            return Counted()
+
+    talk = faulty(("reset", {"after_bytes": 1}), box=Turnstile()).converse(4028, "peer", 0)
+    talk.attend(print)
+    assert talk.woken(5)[-1] == Close(reset=True)
+    assert talk.wake_ns is None, "what is over has nothing to say, however often it is asked"
+    talk.lost(6)
+    assert told == [print, 6]
+    plain = faulty(("drop", {})).converse(4028, "peer", 0)
+    plain.attend(print)
+    plain.lost(6)
 
 
 @pytest.mark.parametrize(

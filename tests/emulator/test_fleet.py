@@ -13,7 +13,9 @@ from emulator.fleet import Fleet, MinerSpec, MinerUnit
 from emulator.seed import Seed
 
 S = 1_000_000_000
-MODELS = {"bitmain_stock": "s19j_pro", "luxos": "s21", "whatsminer": "m60s"}
+MODELS = {
+    "bitmain_stock": "s19j_pro", "luxos": "s21", "whatsminer": "m60s", "avalon": "a1566", "esp_miner": "bitaxe_gamma",
+}  # fmt: skip
 
 
 def fleet_of(*families: str, seed: int = 7) -> Fleet:
@@ -120,6 +122,43 @@ def test_a_stock_miner_needs_about_115_seconds_to_wake_and_comes_as_a_step() -> 
     assert 105 * S < np.median(since) < 125 * S
     after = fleet.power_w(int(200 * S + since[0] + 2 * S), rows(0))
     assert after[0] > 0.9 * 3068
+
+
+def test_a_hash_rate_may_be_told_apart_from_the_power_and_otherwise_follows_the_presets() -> None:
+    fleet = fleet_of("luxos", "luxos")
+    before_ths, before_w = fleet.hash_ths(0), fleet.power_w(0)
+    fleet.run(rows(0), "retune", 0, setpoint=0.8)
+    fleet.run(rows(1), "retune", 0, setpoint=0.8, hash_share=0.5)
+    assert fleet.power_w(100 * S) / before_w == pytest.approx([0.8, 0.8])
+    assert fleet.hash_ths(100 * S) / before_ths == pytest.approx([0.8 ** (1 / 1.3), 0.5])
+
+
+def test_an_avalon_wakes_in_a_minute_and_a_half_and_a_boot_wakes_it_too() -> None:
+    fleet = fleet_of(*["avalon"] * 50)
+    everyone = np.arange(50)
+    fleet.run(everyone, "sleep", 0)
+    assert (fleet.power_w(10 * S) < 60).all()
+    fleet.run(everyone, "wake", 100 * S)
+    assert (fleet.hash_ths(125 * S) == 0.0).all()
+    assert np.median(fleet.power_w(190 * S)) > 0.98 * 3420
+    fleet.run(everyone, "sleep", 300 * S)
+    fleet.switch_mains(everyone, False, 400 * S)
+    fleet.switch_mains(everyone, True, 410 * S)
+    assert np.median(fleet.power_w(540 * S)) > 0.98 * 3420
+
+
+def test_a_bitaxe_is_a_load_of_watts_that_ramps_as_its_clock_does() -> None:
+    fleet = fleet_of(*["esp_miner"] * 50)
+    everyone = np.arange(50)
+    assert fleet.power_w(0).sum() == pytest.approx(50 * 19, rel=0.01)
+    fleet.run(everyone, "sleep", 0)
+    assert fleet.power_w(int(3.6 * S)).sum() == pytest.approx(50 * 19 * (1 - 0.81 / 2), rel=0.03)
+    assert fleet.hash_ths(7 * S).sum() == pytest.approx(50 * 1.071 * 0.115, rel=0.1)
+    assert fleet.power_w(8 * S) == pytest.approx(np.full(50, 2.0))
+    fleet.run(everyone, "wake", 20 * S)
+    assert (fleet.hash_ths(28 * S) == 0.0).all()
+    assert fleet.power_w(30 * S).sum() == pytest.approx(50 * 19, rel=0.01)
+    assert fleet.energy_j(3620 * S).sum() == pytest.approx(50 * 19 * 3600, rel=0.02)
 
 
 def test_a_retune_of_a_whatsminer_collapses_before_it_settles() -> None:

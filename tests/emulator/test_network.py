@@ -296,6 +296,56 @@ def test_the_idle_timeout_counts_from_the_last_byte_but_not_while_the_device_wor
     assert 29 * SECOND <= working <= 39 * SECOND
 
 
+@dataclass
+class Alarm:
+    """A conversation that speaks at the instants it is told of, the earliest first."""
+
+    idle_timeout_ns: int | None = None
+    due: list[int] = field(default_factory=list)
+
+    @property
+    def wake_ns(self) -> int | None:
+        return min(self.due, default=None)
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        self.due += [now + SECOND * int(word) for word in data.split()]
+        return []
+
+    def woken(self, now: Instant) -> Sequence[Action]:
+        due = [at for at in self.due if at <= now]
+        self.due = [at for at in self.due if at > now]
+        return [Send(b"%d " % (at // SECOND)) for at in due]
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return [Close()]
+
+
+@dataclass
+class AlarmBox(Box):
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        return Alarm()
+
+
+def test_what_is_due_sooner_is_said_sooner_whenever_it_was_asked() -> None:
+    async def main(clock: Clock) -> list[tuple[int, bytes]]:
+        network = Network(clock)
+        network.attach("127.1.1.1", AlarmBox())
+        await network.open()
+        reader, writer = await asyncio.open_connection("127.1.1.1", 4028)
+        heard = []
+        for request in (b"9 ", b"2 5 "):
+            writer.write(request)
+            await clock.sleep(SECOND // 10)
+        for _ in range(3):
+            said = await reader.readuntil(b" ")
+            heard.append((clock.now() // SECOND, said))
+        writer.close()
+        await network.close()
+        return heard
+
+    assert run(main) == [(2, b"2 "), (5, b"5 "), (9, b"9 ")]
+
+
 def test_a_device_that_refuses_refuses() -> None:
     async def main(clock: Clock) -> int:
         network = Network(clock)
@@ -488,3 +538,96 @@ def test_hooks_hear_every_attempt_and_every_request_with_its_instant() -> None:
     connects, requests = run(main)
     assert connects == [("127.1.1.1", 4028, "127.0.0.1", 0), ("127.1.1.2", 4028, "127.0.0.1", 2 * SECOND)]
     assert requests == [("127.1.1.1", 4028, "127.0.0.1", SECOND), ("127.1.1.1", 4028, "127.0.0.1", 2 * SECOND)]
+
+
+@dataclass
+class Stool:
+    """A device with room for one: whoever comes next makes the one before it leave, with a word."""
+
+    ports: tuple[int, ...] = (4028,)
+    fails: bool = False
+    taken: list["Guest"] = field(default_factory=list)
+    ends: list[tuple[int, Instant]] = field(default_factory=list)
+    came: int = 0
+
+    def reach(self, port: int, now: Instant) -> Reach:
+        return Reach.ANSWERS
+
+    def converse(self, port: int, peer: str, now: Instant) -> Conversation:
+        self.came += 1
+        return Guest(self, self.came)
+
+
+@dataclass
+class Guest:
+    stool: Stool
+    number: int
+    idle_timeout_ns: int | None = None
+    wake_ns: Instant | None = None
+    rouse: Callable[[], None] | None = None
+
+    def attend(self, rouse: Callable[[], None]) -> None:
+        if self.stool.fails:
+            raise ValueError("no legs")
+        self.rouse = rouse
+        for guest in self.stool.taken:
+            guest.wake_ns = 0
+            assert guest.rouse is not None
+            guest.rouse()
+        self.stool.taken = [self]
+
+    def lost(self, now: Instant) -> None:
+        self.stool.ends.append((self.number, now))
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        return []
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return [Close()]
+
+    def woken(self, now: Instant) -> Sequence[Action]:
+        self.wake_ns = None
+        return [Send(b"out"), Close()]
+
+
+def test_a_device_learns_of_the_end_of_a_connection_and_can_make_another_one_speak() -> None:
+    async def main(clock: Clock) -> None:
+        network, stool = Network(clock), Stool()
+        network.attach("127.1.1.1", stool)
+        await network.open()
+        first, first_writer = await asyncio.open_connection("127.1.1.1", 4028)
+        await clock.sleep(SECOND)
+        _, second_writer = await asyncio.open_connection("127.1.1.1", 4028)
+        assert await first.read() == b"out"
+        assert stool.ends == [(1, SECOND)]
+        await clock.sleep(SECOND)
+        second_writer.close()
+        await clock.settle()
+        third, third_writer = await asyncio.open_connection("127.1.1.1", 4028)
+        await clock.sleep(SECOND)
+        network.drop("127.1.1.1")
+        with pytest.raises(ConnectionResetError):
+            await third.read()
+        assert stool.ends == [(1, SECOND), (2, 2 * SECOND), (3, 3 * SECOND)]
+        assert network.defects == 0
+        for writer in (first_writer, third_writer):
+            writer.close()
+        await network.close()
+
+    run(main)
+
+
+def test_a_device_that_fails_when_told_of_a_connection_loses_that_connection_only() -> None:
+    async def main(clock: Clock) -> None:
+        network = Network(clock)
+        network.attach("127.1.1.1", Stool(fails=True))
+        network.attach("127.1.1.2", Box(once(Send(b"!"), Close())))
+        await network.open()
+        reader, writer = await asyncio.open_connection("127.1.1.1", 4028)
+        assert await reader.read() == b""
+        writer.close()
+        assert await ask("127.1.1.2") == b"!"
+        assert network.defects == 1
+        await network.close()
+
+    run(main)

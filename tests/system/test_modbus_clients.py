@@ -8,22 +8,20 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 from pymodbus.client import ModbusTcpClient
 from pyModbusTCP.client import ModbusClient
 
-from emulator.clock import run
 from emulator.dispatch import DispatchBlock
 from emulator.grid import Grid
 from emulator.meters.meter import Meter
 from emulator.meters.product import load_product as load_meter
-from emulator.network import Network
 from emulator.pdus.pdu import Pdu
 from emulator.pdus.product import load_product as load_pdu
 from emulator.timeline import Signal
+from tests.system.modbus_site import free_port, served
 
 pytestmark = pytest.mark.system
 
@@ -72,44 +70,16 @@ class Outlet:
 @pytest.fixture(scope="module")
 def site():
     """A meter, a PDU and a dispatch block served on a free port; yields the port and the outlets."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, grid = free_port(), Grid(60.0, 1e6)
+    grid.play({"frequency": Signal.constant(VALUES[0x0046]), "dispatch": Signal.constant(4e5)}, 0)
     outlets = [Outlet(f"o{number}") for number in range(4)]
-    ready, done, trouble = threading.Event(), threading.Event(), []
-
-    async def serve(clock):
-        grid = Grid(60.0, 1e6)
-        grid.play({"frequency": Signal.constant(VALUES[0x0046]), "dispatch": Signal.constant(4e5)}, 0)
-        network = Network(clock)
-        network.attach(METER, Meter(load_meter("eastron_sdm630"), Point(), grid).device(port))
-        network.attach(PDU, Pdu(load_pdu("netio_powerpdu_4ps"), outlets, grid).device(port))
-        network.attach(DISPATCH, DispatchBlock(grid, 1e6).device(port))
-        await network.open()
-        ready.set()
-        try:
-            while not done.is_set():
-                await clock.sleep(20_000_000)
-        finally:
-            await network.close()
-
-    def serving():
-        try:
-            run(serve, mode="real")
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serving, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    assert not trouble
-    yield port, outlets
-    done.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    devices = {
+        METER: Meter(load_meter("eastron_sdm630"), Point(), grid).device(port),
+        PDU: Pdu(load_pdu("netio_powerpdu_4ps"), outlets, grid).device(port),
+        DISPATCH: DispatchBlock(grid, 1e6).device(port),
+    }
+    with served(devices):
+        yield port, outlets
 
 
 def as_float(words: list[int]) -> float:

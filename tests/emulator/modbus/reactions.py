@@ -89,8 +89,8 @@ def faulty(kind: str, given: Mapping[str, Value], port: int = 502, device: Devic
     """The meter with a fault on the first of the two reads."""
     aimed = {**given, "registers": "*" if kind == "late_reply" else str(HIT)}  # the second is the one that is answered
     plan = FaultPlan([Fault("m", kind, parameters=aimed)], Seed(1))
-    maps = {3: _PRODUCT.holding, 4: _PRODUCT.input}
-    own = with_register_faults(plan, "m", "meter", meter().device(port), maps)
+    whole = meter()
+    own = with_register_faults(plan, "m", "meter", whole.device(port), whole.tables)
     return with_faults(plan, "m", "meter", own if device is None else device)
 
 

@@ -75,7 +75,7 @@ def test_every_number_fits_every_type(type_name, value, scale, fine):
         (Row(0, "x", "u16"), 70000.0, 65535),
         (Row(0, "x", "u16"), -1.0, 0),
         (Row(0, "x", "s16"), -1e9, -32768),
-        (Row(0, "x", "s16", absent=-32768), math.nan, -32768),
+        (Row(0, "x", "s16", absent=0x8000), math.nan, -32768),
         (Row(0, "x", "u16", scale=0.01), 59.85, 5985),
         (Row(0, "x", "f64", resolution=0.01), 59.8549, 59.85),
         (Row(0, "x", "f64", rollover=1000.0), 1000.25, 0.25),

@@ -42,6 +42,7 @@ class FakeUnit:
     air_c: float = 25.0
     fans: float = 0.75
     ran: list[tuple[str, int, float | None]] = field(default_factory=list)
+    hash_shares: list[float | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.hash_steps = self.hash_steps or [(-(10**18), self.model.nominal_ths)]
@@ -86,8 +87,9 @@ class FakeUnit:
     def fan_share(self, now: int) -> float:
         return self.fans
 
-    def run(self, script: str, now: int, *, setpoint: float | None = None) -> None:
+    def run(self, script: str, now: int, *, setpoint: float | None = None, hash_share: float | None = None) -> None:
         self.ran.append((script, now, setpoint))
+        self.hash_shares.append(hash_share)
 
     def sleeps(self, now: int) -> None:
         """What the physics does when it has gone to sleep."""

@@ -17,7 +17,7 @@ from emulator.faulty_link import WIRE_KINDS, with_faults
 from emulator.faulty_site import miner_unit
 from emulator.fleet import Fleet, MinerSpec
 from emulator.seed import Seed
-from emulator.wire import MILLISECOND, SECOND, Action, Reach, Send, Speaker
+from emulator.wire import MILLISECOND, SECOND, Action, Reach, Send, speaker_of
 from firmware_mocks import miners
 
 CHOICES: dict[str, list[dict[str, Value]]] = {
@@ -66,8 +66,9 @@ def ask(devices: dict[str, Any], now: int = SECOND) -> Transcript:
                     continue
                 line = device.converse(port, "127.0.0.1", now)
                 actions = [action for part in (data[:cut], data[cut:]) if part for action in line.received(part, now)]
-                if isinstance(line, Speaker) and line.wake_ns is not None:
-                    actions += line.woken(max(line.wake_ns, now))
+                speaker = speaker_of(line)
+                if speaker is not None and speaker.wake_ns is not None:
+                    actions += speaker.woken(max(speaker.wake_ns, now))
                 said[name].append((port, data, [*actions, *line.ended(now + SECOND)]))
     return said
 

@@ -282,10 +282,23 @@ def test_groups_divide_the_pools(lux: Any) -> None:
         {"GROUP": 1, "Name": "split", "Quota": 5},
     ]
     assert lux.ask("pools")["POOLS"][2]["GROUP"] == 1
-    assert code(lux.ask("removegroup", "1"))[0] == "E"
-    lux.ask("removepool", "2")
-    assert code(lux.ask("removegroup", "1"))[0] == "S"
-    assert code(lux.ask("removegroup", "0"))[0] == "E"
+    assert code(lux.ask("removegroup", "2"))[0] == "E"
+
+
+def test_a_group_takes_its_pools_along_and_a_client_can_build_them_anew(lux: Any) -> None:
+    lux.ask("addgroup", "split,2")
+    lux.ask("addpool", "stratum+tcp://new:1,me,x,1")
+    lux.ask("switchpool", "2")
+    assert code(lux.ask("removegroup", "0"))[0] == "S"
+    assert [(pool["URL"], pool["GROUP"], pool["Stratum Active"]) for pool in lux.ask("pools")["POOLS"]] == [
+        ("stratum+tcp://new:1", 0, True)
+    ]
+    assert code(lux.ask("removegroup", "0"))[0] == "S"
+    assert lux.ask("pools")["POOLS"] == lux.ask("groups")["GROUPS"] == []
+    assert code(lux.ask("addpool", "stratum+tcp://newer:1,me,x"))[0] == "E"
+    lux.ask("addgroup", "all,1")
+    assert code(lux.ask("addpool", "stratum+tcp://newer:1,me,x,0"))[0] == "S"
+    assert lux.ask("pools")["POOLS"][0]["Stratum Active"]
 
 
 def test_callers_cannot_grow_the_pool_list_without_end(lux: Any) -> None:

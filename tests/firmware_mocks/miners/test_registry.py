@@ -108,13 +108,14 @@ def test_a_shipped_name_cannot_be_taken() -> None:
 def test_a_face_follows_the_power_of_its_miner(bench: Callable[..., Any], name: str) -> None:
     made = bench(name)
     device, unit = made.device, made.unit
-    assert device.reach(4028, 10) is Reach.ANSWERS
+    first, last = min(device.ports), max(device.ports)
+    assert device.reach(last, 10) is Reach.ANSWERS
     assert device.reach(4029, 10) is Reach.REFUSES
     unit.api = 20
-    assert device.reach(80, 10) is Reach.REFUSES
-    assert device.reach(80, 20) is Reach.ANSWERS
+    assert device.reach(first, 10) is Reach.REFUSES
+    assert device.reach(first, 20) is Reach.ANSWERS
     unit.powered = unit.api = None
-    assert device.reach(80, 30) is Reach.SILENT
+    assert device.reach(first, 30) is Reach.SILENT
 
 
 @pytest.mark.parametrize("name", miners.SHIPPED)
@@ -126,6 +127,8 @@ def test_a_connection_does_not_outlive_the_host_it_was_made_to(bench: Callable[.
         (80, b"GET / HTTP/1.1\r\nHost: m\r\n\r\n"),
     ):
         unit.powered = unit.api = 0
+        if port not in device.ports:
+            continue
         before = device.converse(port, "127.0.0.1", 10)
         unit.powered = unit.api = None
         assert device.converse(port, "127.0.0.1", 20).received(b"x", 20)[0].reset
