@@ -50,6 +50,7 @@ class Kind(StrEnum):
     firmware = "firmware"
     meters = "meters"
     pdus = "pdus"
+    relays = "relays"
     services = "services"
     profiles = "profiles"
     rigs = "rigs"
@@ -169,7 +170,7 @@ def list_things(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: AsJson = False,
 ) -> None:
-    """List what ships: models, firmware, meters, PDUs, services, profiles, rigs, suites."""
+    """List what ships: models, firmware, meters, PDUs, relays, services, profiles, rigs, suites."""
     with errors():
         import json
 
@@ -242,6 +243,24 @@ def campaign(
             campaign.print_table(table, results())
             typer.echo(f"report: {folder / 'report.html'}")
     raise typer.Exit(verdict.exit_code)
+
+
+@app.command()
+def certificates(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; nothing that is there is overwritten.")],
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help='A client with this role (repeatable); "" is one without. The first writes.'),
+    ] = None,
+) -> None:
+    """Make certificates for trials of Modbus behind TLS, and print the table that a rig file needs for them."""
+    with errors():
+        from bench.certificates import make, rig_table
+
+        roles = role or ["operator", "viewer"]
+        for file in make(folder, roles):
+            typer.echo(str(file), err=True)
+        typer.echo(rig_table(folder.absolute(), roles), nl=False)
 
 
 @profile_app.command("show")

@@ -60,14 +60,39 @@ class Miner(Table):
     nominal_ths: float = Field(gt=0, description="Nameplate hash rate, TH/s.")
 
 
+class SerialLine(Table):
+    """A serial line."""
+
+    id: Id
+    path: str = Field(description="What a program opens: a device file, or ramprig://LINE in virtual time.")
+    baud: int = Field(ge=1)
+    parity: Literal["none", "even", "odd"]
+    data_bits: Literal[7, 8]
+    stop_bits: Literal[1, 2]
+
+
 class ModbusDevice(Table):
-    """Anything that speaks Modbus TCP."""
+    """Anything that speaks Modbus: on an address and a port, or as a slave on a line."""
 
     id: Id
     product: str = Field(description="Register map it follows, for example eastron_sdm630.")
-    address: str
-    port: Port
+    transport: Literal["tcp", "tls", "udp", "rtu-over-tcp", "ascii-over-tcp", "rtu", "ascii"] = Field(
+        description='How it is spoken to; "rtu" and "ascii" on a serial line.'
+    )
+    address: str | None = Field(description="IP address; null on a serial line.")
+    port: Port | None = Field(description="Port of TCP or UDP; null on a serial line.")
     unit: UnitId
+    line: SerialLine | None = Field(description="The serial line it hangs on; null for one with an address.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        serial = self.transport in ("rtu", "ascii")
+        if serial != (self.line is not None) or serial != (self.address is None) or serial != (self.port is None):
+            raise ValueError(
+                f'device {self.id!r}: transport = "{self.transport}" has '
+                + ("a line and neither address nor port" if serial else "an address and a port, and no line")
+            )
+        return self
 
 
 class Meter(ModbusDevice):
@@ -90,6 +115,12 @@ class Pdu(ModbusDevice):
     outlets: tuple[Outlet, ...]
 
 
+class Relay(ModbusDevice):
+    """A protection relay, which opens a feeder by itself."""
+
+    protects: Id = Field(description="Id of the feeder whose breaker it opens.")
+
+
 class Signal(ModbusDevice):
     """Something the grid tells the site."""
 
@@ -103,12 +134,13 @@ class Inventory(Document):
     miners: tuple[Miner, ...]
     meters: tuple[Meter, ...]
     pdus: tuple[Pdu, ...]
+    relays: tuple[Relay, ...]
     signals: tuple[Signal, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _unique("miners", (miner.id for miner in self.miners))
-        _unique("devices", (device.id for device in (*self.meters, *self.pdus, *self.signals)))
+        _unique("devices", (device.id for device in (*self.meters, *self.pdus, *self.relays, *self.signals)))
         _unique("outlets", (outlet.id for pdu in self.pdus for outlet in pdu.outlets))
         _unique("miners of outlets", (miner for pdu in self.pdus for outlet in pdu.outlets for miner in outlet.miners))
         feeds = {miner: (pdu.id, outlet.id) for pdu in self.pdus for outlet in pdu.outlets for miner in outlet.miners}

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
+from bench.places import MUTE, MeterPlace, MinerPlace, PduPlace, RelayPlace, miner_entry
+from bench.relay_settings import problems_of
+from bench.ways import Ways, entry, plain, serial_format, spoken
 from emulator import catalogue, loads
+from emulator.breaker import BreakerSpec
 from emulator.faults import FaultError
 from emulator.grid import CHANNELS
 from emulator.meters.product import Refresh
 from emulator.meters.product import load_product as load_meter
 from emulator.meters.settings import Settings
 from emulator.modbus.products import ProductError
+from emulator.modbus.secure import SecurityError, server_context
 from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
-from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
+from emulator.protection.product import load_product as load_relay
+from emulator.site import FeederSpec, OutletSpec, SiteSpec, split
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
 
     from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
+    from bench.rig_wires import WireTable
     from emulator.faults import FaultPlan
     from emulator.meters.product import MeterProduct
     from emulator.pdus.product import PduProduct
@@ -34,63 +43,17 @@ if TYPE_CHECKING:
     from emulator.timeline import Signal
     from firmware_mocks.miners.base import Firmware
 
-MUTE = "mute"
-"""Firmware name of a miner without a network face."""
 POI = "poi"
 DISPATCH = "dispatch"
 POOL = "pool"
-MODBUS_PORT = 502
 
-_METERS, _PDUS, _SIGNALS, _POOLS = 250, 251, 252, 253
+_METERS, _PDUS, _SIGNALS, _POOLS, _GATEWAYS = 250, 251, 252, 253, 254
+_FIRST_RELAY = 101
+"""Relays stand among the signals, from this number on."""
 _MINER_BLOCKS = 249
-"""Third octets 1 to 249 are for miners; meters, PDUs, signals and pool at 250 to 253."""
+"""Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and gateways at 250 to 254."""
 _HOSTS = 254
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
-
-
-@dataclass(frozen=True, slots=True)
-class MinerPlace:
-    """One miner: what it is, where it answers, which outlet feeds it. Without firmware it has no network face."""
-
-    id: str
-    address: str
-    model: catalogue.MinerModel
-    family: catalogue.PhaseFamily
-    firmware: Firmware | None
-    feeder: str
-    pdu: str
-    outlet: str
-
-
-@dataclass(frozen=True, slots=True)
-class MeterPlace:
-    """One meter; `measures` is "poi" or the id of a feeder."""
-
-    id: str
-    address: str
-    product: MeterProduct
-    unit: int
-    measures: str
-    refresh: Mapping[str, Refresh]
-    """Groups of values that this rig says are renewed at another period than the product's."""
-    base: int | None
-    settings: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PduPlace:
-    """One PDU with its outlets in the order of the device; rows count the rig's miners from 0."""
-
-    id: str
-    address: str
-    product: PduProduct
-    table: FeederTable
-    outlets: tuple[OutletSpec, ...]
-
-    @property
-    def drives_contactors(self) -> bool:
-        """Whether its outlets drive the coils of contactors instead of carrying the miners themselves."""
-        return self.table.pdu.drives == "contactor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +70,22 @@ class Layout:
     pdus: tuple[PduPlace, ...]
     dispatch: str | None
     pool: str | None
+    gateways: Mapping[str, str]
+    """Gateway -> its address."""
+    tls: ssl.SSLContext | None
+    relays: tuple[RelayPlace, ...] = ()
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
         feeders = []
         for table in self.file.feeder:
-            pdu = table.pdu
-            specs = tuple(
-                PduSpec(place.id, place.outlets, place.drives_contactors, pdu.open, pdu.close)
-                for place in self.pdus
-                if place.table is table
-            )
-            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed)))
+            specs = tuple(place.spec for place in self.pdus if place.table is table)
+            breaker = BreakerSpec(table.breaker.open, table.breaker.close)
+            feeders.append(FeederSpec(table.id, specs, table.loss, self._loads(table.id, seed), breaker))
         site = self.file.site
         return SiteSpec(
             self.file.name, tuple(feeders), site.transformer_loss, site.idle, site.nominal_voltage,
-            self._loads(POI, seed),
+            self._loads(POI, seed), site.inrush,
         )  # fmt: skip
 
     def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
@@ -133,6 +96,7 @@ class Layout:
         sorts = {place.id: "miner" for place in self.miners}
         sorts |= {place.id: "meter" for place in self.meters}
         sorts |= {place.id: "pdu" for place in self.pdus}
+        sorts |= {place.id: "relay" for place in self.relays}
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
@@ -149,8 +113,9 @@ class Layout:
         except FaultError as error:
             raise ConfigError(f"{origin}: {str(error).replace('faults[', 'fault[', 1)}") from None
 
-    def inventory(self, nominal_w: float, nominal_hz: float) -> dict[str, Any]:
-        """The site as a controller learns of it (docs/reference/inventory.md)."""
+    def inventory(self, nominal_w: float, nominal_hz: float, paths: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The site as a controller learns of it (docs/reference/inventory.md); `paths` has the ports of its lines."""
+        lines, opened = {line.id: line for line in self.file.line}, paths or {}
         return {
             "schema": 1,
             "site": {
@@ -159,32 +124,42 @@ class Layout:
                 "nominal_hz": nominal_hz,
                 "commitment_w": self.file.commitment,
             },
-            "miners": [_miner_entry(place) for place in self.miners],
+            "miners": [miner_entry(place) for place in self.miners],
             "meters": [
-                {**_modbus_entry(place.id, place.product.id, place.address, place.unit), "measures": place.measures}
+                {**entry(place.id, place.product.id, place.way, lines, opened), "measures": place.measures}
                 for place in self.meters
             ],
             "pdus": [
-                {**_modbus_entry(place.id, place.product.id, place.address, place.table.pdu.unit),
+                {**entry(place.id, place.product.id, place.way, lines, opened),
                  "outlets": [
                      {"id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows]}
                      for index, outlet in enumerate(place.outlets, start=1)
                  ]}
                 for place in self.pdus
             ],
+            "relays": [
+                {**entry(place.id, place.product.id, place.way, lines, opened), "protects": place.protects}
+                for place in self.relays
+            ],
             "signals": [
-                {**_modbus_entry(DISPATCH, "ramprig_dispatch", self.dispatch, 1), "kind": "dispatch"}
+                {**entry(DISPATCH, "ramprig_dispatch", plain(self.dispatch), lines, opened),
+                 "kind": "dispatch"}
             ] if self.dispatch is not None else [],
         }  # fmt: skip
 
-    def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
-        """(id, what, address, ports) of every device, for people; miners come last."""
+    def endpoints(self, paths: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, str, str]]:
+        """(id, what, address, ports) of every device, for people; miners come last. `paths` has the ports of lines."""
+        opened = paths or {}
+        for line in self.file.line:
+            yield line.id, f"serial line, {line.kind}", opened.get(line.id, line.port), serial_format(line).text
         for meter in self.meters:
-            yield meter.id, meter.product.id, meter.address, str(MODBUS_PORT)
+            yield meter.id, meter.product.id, *spoken(meter.way, opened)
         for pdu in self.pdus:
-            yield pdu.id, pdu.product.id, pdu.address, str(MODBUS_PORT)
+            yield pdu.id, pdu.product.id, *spoken(pdu.way, opened)
+        for relay in self.relays:
+            yield relay.id, relay.product.id, *spoken(relay.way, opened)
         if self.dispatch is not None:
-            yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
+            yield DISPATCH, "ramprig_dispatch", *spoken(plain(self.dispatch), opened)
         if self.pool is not None:
             yield POOL, "stratum", self.pool, str(POOL_PORT)
         for miner in self.miners:
@@ -211,11 +186,13 @@ class _Planner:
         self._problems: list[str] = []
         self._net = ipaddress.IPv4Network(file.network.subnet)
         self._on: dict[str, str] = {}
+        self._ways = Ways(file, self._wrong)
         self._ids: dict[str, str] = {feeder.id: "a feeder" for feeder in file.feeder}
 
     def layout(self) -> Layout:
         miners: list[MinerPlace] = []
         pdus: list[PduPlace] = []
+        self._place_gateways()
         for number, feeder in enumerate(self._file.feeder):
             first = len(miners)
             keys = [f"feeder[{number}].miners[{i}]" for i in range(len(feeder.miners))]
@@ -235,6 +212,7 @@ class _Planner:
                     name = self._named(f"miner-{row + 1:04d}", "a miner", address)
                     miners.append(MinerPlace(name, address, *group, feeder.id, *fed[row]))
         meters = list(self._meters())
+        relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
@@ -243,9 +221,13 @@ class _Planner:
         if self._file.pool:
             pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
             self._named(POOL, "the pool", pool)
+        tls = self._certificates()
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
-        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
+        gateways = self._ways.gateway_addresses
+        return Layout(
+            self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls, relays
+        )
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -293,30 +275,37 @@ class _Planner:
         groups = split(rows, feeder.pdu.count * product.outputs)
         for unit in range(feeder.pdu.count):
             number = before + unit + 1
-            address = self._address(key, feeder.pdu.address, unit, 0, _PDUS, number)
+            address = self._modbus_address(key, feeder.pdu, unit, _PDUS, number)
             name = self._named(f"pdu-{number:02d}", "a PDU", address)
             outlets = tuple(
                 OutletSpec(self._named(f"{name}.{index + 1}", "an outlet"), groups[unit * product.outputs + index])
                 for index in range(product.outputs)
             )
-            yield PduPlace(name, address, product, feeder, outlets)
+            way = self._ways.of(key, name, feeder.pdu, address, unit)
+            yield PduPlace(name, way.address, product, feeder, outlets, way)
 
     def _meters(self) -> Iterator[MeterPlace]:
-        tables: list[tuple[str, str, MeterTable | None]] = [("meter", POI, self._file.meter)]
-        tables += [(f"feeder[{i}].meter", feeder.id, feeder.meter) for i, feeder in enumerate(self._file.feeder)]
+        tables: list[tuple[str, str, str, MeterTable | None]] = [("meter", POI, POI, self._file.meter)]
+        tables += [
+            (f"feeder[{i}].meter", feeder.id, feeder.id, feeder.meter) for i, feeder in enumerate(self._file.feeder)
+        ]
+        tables += [(f"submeter[{i}]", table.id, table.at, table) for i, table in enumerate(self._file.submeter)]
         number = 0
-        for key, measures, table in tables:
+        for key, called, measures, table in tables:
             if table is None:
                 continue
             number += 1
             product = self._try(f"{key}.product", load_meter, table.product)
-            address = self._address(key, table.address, 0, 0, _METERS, number)
-            name = self._named(f"meter-{measures}", "a meter", address)
+            address = self._modbus_address(key, table, 0, _METERS, number)
+            name = self._named(f"meter-{called}", "a meter", address)
+            way = self._ways.of(key, name, table, address)
             if product is not None:
                 given = table.refresh.model_dump(exclude_none=True)
                 refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
                 self._check_meter(key, table, product)
-                yield MeterPlace(name, address, product, table.unit, measures, refresh, table.base, table.settings)
+                yield MeterPlace(
+                    name, way.address, product, way.unit, measures, refresh, table.base, table.settings, way
+                )
 
     def _check_meter(self, key: str, table: MeterTable, product: MeterProduct) -> None:
         if table.base is not None and table.base not in product.bases:
@@ -326,6 +315,44 @@ class _Planner:
             Settings(product.settings, table.unit, None, table.settings)
         except ValueError as error:
             self._wrong(f"{key}.settings: {error}")
+
+    def _place_gateways(self) -> None:
+        for number, table in enumerate(self._file.gateway, start=1):
+            address = self._address(f"gateway[{number - 1}]", table.address, 0, 0, _GATEWAYS, number)
+            self._ways.gateway_addresses[table.id] = address
+            self._named(table.id, "a gateway", address)
+        for line in self._file.line:
+            self._named(line.id, "a line")
+
+    def _certificates(self) -> ssl.SSLContext | None:
+        table = self._file.tls
+        if table is None:
+            return None
+        folder = Path(self._origin).parent
+        try:
+            return server_context(*(folder / name for name in (table.certificate, table.key, table.client_ca)))
+        except SecurityError as error:
+            self._wrong(f"tls: {error}")
+            return None
+
+    def _modbus_address(self, key: str, table: WireTable, plus: int, third: int, number: int) -> str:
+        """The address of a device that has one of its own; "" for one on a line or behind a gateway."""
+        return self._address(key, table.address, plus, 0, third, number) if self._ways.own_address(table) else ""
+
+    def _relays(self) -> Iterator[RelayPlace]:
+        number = 0
+        for index, feeder in enumerate(self._file.feeder):
+            table, key = feeder.relay, f"feeder[{index}].relay"
+            if table is None:
+                continue
+            product = self._try(f"{key}.product", load_relay, table.product)
+            address = self._address(key, table.address, 0, 0, _SIGNALS, _FIRST_RELAY + number)
+            number += 1
+            name = self._named(f"relay-{feeder.id}", "a relay", address)
+            if product is not None:
+                for problem in problems_of(key, table, product):
+                    self._wrong(problem)
+                yield RelayPlace(name, address, product, table, feeder.id)
 
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""
@@ -377,28 +404,3 @@ def _load(table: LoadTable, seed: Seed) -> Signal:
             return loads.solar(table.power, 0, table.duration)
         case _:
             return loads.wind(table.power, table.duration, seed)
-
-
-def _modbus_entry(name: str, product: str, address: str, unit: int) -> dict[str, Any]:
-    return {"id": name, "product": product, "address": address, "port": MODBUS_PORT, "unit": unit}
-
-
-def _miner_entry(place: MinerPlace) -> dict[str, Any]:
-    firmware, model = place.firmware, place.model
-    return {
-        "id": place.id,
-        "address": place.address,
-        "ports": {} if firmware is None else dict(firmware.ports),
-        "make": model.make,
-        "model": model.name,
-        "firmware": MUTE if firmware is None else firmware.name,
-        "credentials": {
-            "username": "" if firmware is None else firmware.credentials.username,
-            "password": "" if firmware is None else firmware.credentials.password,
-        },
-        "feeder": place.feeder,
-        "pdu": place.pdu,
-        "outlet": place.outlet,
-        "nominal_w": model.nominal_w,
-        "nominal_ths": model.nominal_ths,
-    }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def listing(kind: str) -> tuple[Columns, Rows]:
-    """Columns and rows for one kind: models, firmware, meters, pdus, services, profiles, rigs or suites."""
+    """Columns and rows for one kind: models, firmware, meters, pdus, relays, services, profiles, rigs or suites."""
     return _LISTS[kind]()
 
 
@@ -82,16 +82,33 @@ def _pdus() -> tuple[Columns, Rows]:
     rows = []
     for name in list_products():
         product = load_product(name)
+        bits = (*product.coils.told, *product.discrete_inputs.told)
+        registers = tuple((row.grade, row.source) for row in (*product.holding.rows, *product.input.rows))
+        sources = dict.fromkeys([*(source for _, source in (*bits, *registers)), *(f.source for f in product.facts)])
         rows.append(
-            (
-                name,
-                f"{product.make} {product.model}",
-                str(product.outputs),
-                _grades(product.facts),
-                _sources(product.facts),
-            )
-        )
-    return ("id", "product", "outlets", "grades", "source"), rows
+            (name, f"{product.make} {product.model}", product.title, str(product.outputs), _told(bits),
+             _told(registers), _grades(product.facts), "; ".join(sources))
+        )  # fmt: skip
+    return ("id", "product", "title", "outlets", "bits", "registers", "grades", "source"), rows
+
+
+def _relays() -> tuple[Columns, Rows]:
+    from emulator.protection.product import list_products, load_product
+
+    rows = []
+    for name in list_products():
+        product = load_product(name)
+        registers = tuple((row.grade, row.source) for row in product.registers.rows)
+        sources = dict.fromkeys([*(source for _, source in registers), *(f.source for f in product.facts)])
+        rows.append(
+            (name, f"{product.make} {product.model}", product.title, str(product.elements), _told(registers),
+             _grades(product.facts), "; ".join(sources))
+        )  # fmt: skip
+    return ("id", "product", "title", "elements", "registers", "grades", "source"), rows
+
+
+def _told(told: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(sorted({grade for grade, _ in told})) or "none"
 
 
 def _grades(facts: tuple[object, ...]) -> str:
@@ -149,6 +166,7 @@ _LISTS: dict[str, Callable[[], tuple[Columns, Rows]]] = {
     "firmware": _firmware,
     "meters": _meters,
     "pdus": _pdus,
+    "relays": _relays,
     "services": _services,
     "profiles": _profiles,
     "rigs": _rigs,

@@ -241,6 +241,12 @@ class _Run:
         for at, script, rows in rig.commands:
             shown = [rig.fleet.specs[row].id for row in rows[:20]]
             self.recorder.event(at, "miners", script=script, count=len(rows), miners=shown)
+        for place in rig.layout.relays:
+            for trip in rig.relays[place.id].trips:
+                self.recorder.event(
+                    trip.at_ns, "relay_trip", relay=place.id, feeder=place.protects, cause=trip.cause,
+                    picked_up_ns=trip.picked_up_ns, open_ns=trip.parts_ns,
+                )  # fmt: skip
         rig.traffic.write(self.folder / "frames.parquet")
         truth = Truth(
             log=rig.fleet.log,

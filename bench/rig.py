@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
 from bench.layout import DISPATCH, POI, POOL
+from bench.relay_settings import settings_of
 from bench.tap import Tap, Traffic
+from bench.wiring import Wiring
 from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
 from emulator.faulty_link import with_faults
@@ -26,11 +28,13 @@ from emulator.network import Network
 from emulator.pdus.pdu import Pdu
 from emulator.pool.server import Pool
 from emulator.pool.shares import ShareSource
+from emulator.protection.relay import FeederRelay
 from emulator.site import Site
 from emulator.timeline import Signal
 from firmware_mocks.miners.base import HostInfo
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
     from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
@@ -42,6 +46,26 @@ if TYPE_CHECKING:
     from emulator.meters.product import Refresh
     from emulator.seed import Seed
     from emulator.wire import Device, Instant
+
+
+class Wakes:
+    """Wakes a relay when it wants to be."""
+
+    def __init__(self, clock: Clock, relay: FeederRelay) -> None:
+        self._clock = clock
+        self._relay = relay
+        self._timer: TimerHandle | None = None
+
+    def arm(self) -> None:
+        """Set the timer for what the relay says now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        wake_ns = self._relay.wake_ns()
+        self._timer = None if wake_ns is None else self._clock.call_at(wake_ns, self._wake)
+
+    def _wake(self) -> None:
+        self._relay.woken(self._clock.now())
+        self.arm()
 
 
 class Rig:
@@ -60,7 +84,9 @@ class Rig:
         self.traffic = Traffic()
         self.network = Network(clock)
         self.devices: dict[str, Device] = {}
+        self.wiring = Wiring(layout, clock, self.network, self._wrapped)
         self.meters: dict[str, Meter] = {}
+        self.relays: dict[str, FeederRelay] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []
         """(instant, script, rows) of everything that was done to miners."""
         self.grid = Grid(nominal_hz, 0.0)
@@ -86,6 +112,7 @@ class Rig:
         self.units = [miner_unit(self.faults, self.fleet, row, self._struck) for row in range(len(self.fleet))]
         self._build_meters(seed)
         self._build_pdus(seed)
+        self._build_relays()
         self._build_miners(seed)
         if self.layout.dispatch is not None:
             block = DispatchBlock(self.published, self.nominal_w)
@@ -95,6 +122,7 @@ class Rig:
             self.pool = Pool(seed)
             self.pool.attach(ShareSource(self.fleet, seed), [place.id for place in self.layout.miners])
             self._attach(POOL, "pool", self.layout.pool, self.pool)
+        self.wiring.finish()
         apply_site_faults(self.faults, clock, self.fleet, self.site, self._struck)
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
@@ -103,18 +131,26 @@ class Rig:
         if self.published is not self.grid:
             shifted = {name: self.grid.signals[name] for name in signals}
             self.published.play({name: published(self.faults, name, signal) for name, signal in shifted.items()}, 0)
+        for relay in self.relays.values():
+            relay.foresee(self.clock.now())
 
     async def open(self) -> None:
         """Begin to answer on every address. Raises NetworkError."""
         await self.network.open()
+        try:
+            self.wiring.open()
+        except BaseException:
+            await self.network.close()
+            raise
 
     async def close(self) -> None:
         """Stop answering."""
+        self.wiring.close()
         await self.network.close()
 
     def inventory(self) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""
-        return self.layout.inventory(self.nominal_w, self.grid.nominal_hz)
+        return self.layout.inventory(self.nominal_w, self.grid.nominal_hz, self.wiring.paths)
 
     def pool_report(self, start: Instant, stop: Instant) -> dict[str, float] | None:
         """What the pool saw of the site between two instants; None without a pool."""
@@ -125,7 +161,7 @@ class Rig:
 
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
         """(id, what, address, ports) of every device, for people."""
-        return self.layout.endpoints()
+        return self.layout.endpoints(self.wiring.paths)
 
     def _response(self) -> SwingResponse | None:
         """What the site does to the frequency of a small system; None where the file names none."""
@@ -155,10 +191,10 @@ class Rig:
             meter = make(refresh=place.refresh)
             self.meters[place.id] = meter
             device = with_register_faults(
-                self.faults, place.id, "meter", meter.device(), meter.tables, self._struck,
+                self.faults, place.id, "meter", meter.device(place.way.port), meter.tables, self._struck,
                 functools.partial(_slower, make, meter.refresh),
             )  # fmt: skip
-            self._attach(place.id, "meter", place.address, device)
+            self.wiring.attach(place.id, "meter", place.way, device)
 
     def _build_pdus(self, seed: Seed) -> None:
         for place in self.layout.pdus:
@@ -167,9 +203,22 @@ class Rig:
                 outlet_port(self.faults, self.site.outlets[spec.id], place.id, contactor=driven, heard=self._struck)
                 for spec in place.outlets
             ]
-            unit = Pdu(place.product, outlets, self.published, place.table.pdu.unit, seed / "pdu" / place.id)
-            device = with_register_faults(self.faults, place.id, "pdu", unit.device(), unit.tables, self._struck)
-            self._attach(place.id, "pdu", place.address, device)
+            auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
+            unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id, auxiliary)
+            device = unit.device(place.way.port)
+            device = with_register_faults(self.faults, place.id, "pdu", device, unit.tables, self._struck)
+            self.wiring.attach(place.id, "pdu", place.way, device)
+
+    def _build_relays(self) -> None:
+        """A relay measures the feeder's own voltage: the true frequency, whatever is published of it."""
+        for place in self.layout.relays:
+            relay = FeederRelay(
+                place.product, self.site.feeders[place.protects], self.grid, settings_of(place.table), place.table.unit
+            )
+            self.relays[place.id] = relay
+            relay.on_change = Wakes(self.clock, relay).arm
+            relay.on_change()
+            self._attach(place.id, "relay", place.address, relay.device())
 
     def _build_miners(self, seed: Seed) -> None:
         for place, unit in zip(self.layout.miners, self.units, strict=True):
@@ -182,9 +231,13 @@ class Rig:
             self._attach(place.id, "miner", place.address, place.firmware.boot(unit, host, own))
 
     def _attach(self, name: str, kind: str, address: str, device: Device) -> None:
+        self.network.attach(address, self._wrapped(name, kind, device))
+
+    def _wrapped(self, name: str, kind: str, device: Device) -> Device:
+        """The device with its faults and its tap."""
         self.devices[name] = device
         broken = with_faults(self.faults, name, kind, device, self._struck, self.devices.get)
-        self.network.attach(address, Tap(broken, name, kind, self.traffic))
+        return Tap(broken, name, kind, self.traffic)
 
     def _struck(self, at: Instant, fault: Fault, target: str) -> None:
         if self.on_fault is not None:

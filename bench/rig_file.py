@@ -1,6 +1,7 @@
 """What a rig file may say: network, site, feeders with their meters, PDUs and miners, loads, analyser.
 
-Owns the form of the file and the checks that need only the file; building the live rig from it is `bench/rig.py`.
+Owns the form of the file and the checks that need only the file; the ways to Modbus devices have their tables in
+`bench/rig_wires.py`, building the live rig is `bench/rig.py`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench import library
 from bench.config import (
+    CurrentA,
     DampingWHz,
     Document,
     DurationNs,
@@ -25,32 +27,18 @@ from bench.config import (
     not_negative,
     positive,
 )
+from bench.rig_wires import LOOPBACK, Address, GatewayTable, Id, LineTable, TlsTable, WireTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
-
-
-def _on_loopback(text: str) -> str:
-    """The address as it is written canonically. Raises ValueError where it is none, or not on the loopback."""
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no IPv4 address; write for example 127.20.1.1") from None
-    if address not in _LOOPBACK:
-        raise ValueError(f"{text!r} is not on the loopback interface; take an address inside {_LOOPBACK}")
-    return str(address)
-
-
-Address = Annotated[str, AfterValidator(_on_loopback)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 _SHORTEST_ITERATION_NS = 500_000_000
 """A quarter of an iteration is pause, and longer than its edge of 100 ms (`emulator/loads.py`)."""
 
 
 class NetworkTable(Table):
-    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at .252."""
+    """Where the rig's devices live. Miners count up from .1.1, meters stand at .250, PDUs at .251, signals at
+    .252, protection relays from .252.101 on."""
 
     subnet: str = "127.20.0.0/16"
 
@@ -60,8 +48,8 @@ class NetworkTable(Table):
             net = ipaddress.IPv4Network(self.subnet)
         except ValueError as error:
             raise ValueError(f"subnet {self.subnet!r}: {error}; write for example 127.20.0.0/16") from None
-        if not net.subnet_of(_LOOPBACK):
-            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside {_LOOPBACK}")
+        if not net.subnet_of(LOOPBACK):
+            raise ValueError(f"subnet {self.subnet!r} is not on the loopback interface; take one inside {LOOPBACK}")
         if net.prefixlen > 16:
             raise ValueError(f"subnet {self.subnet!r} is too small; the address plan needs a /16 or larger")
         return self
@@ -73,6 +61,8 @@ class SiteTable(Table):
     nominal_voltage: Annotated[VoltageV, positive] = 240.0
     transformer_loss: Share = 0.01
     idle: Annotated[PowerW, not_negative] = 0.0
+    inrush: Annotated[CurrentA, not_negative] = 45.0
+    """Peak inrush of each cold power supply (estimate: 30 to 60 A)."""
 
 
 class AnalyserTable(Table):
@@ -92,17 +82,22 @@ class RefreshTable(Table):
     energy: Annotated[DurationNs, positive] | None = None
 
 
-class MeterTable(Table):
+class MeterTable(WireTable):
     """A meter the controller can read."""
 
     product: str = "eastron_sdm630"
-    address: Address | None = None
-    unit: int = Field(default=1, ge=1, le=247)
     refresh: RefreshTable = RefreshTable()
     base: int | None = None
     """Address its map begins at, where the product leaves a choice (SunSpec)."""
     settings: dict[str, float] = Field(default_factory=dict)
     """Parameters as the installer left them, by the names of the product's file: transformer ratios, for example."""
+
+
+class SubmeterTable(MeterTable):
+    """A further meter, at the point of interconnection or at the head of a feeder."""
+
+    id: Id
+    at: str = "poi"
 
 
 class SystemTable(Table):
@@ -114,14 +109,44 @@ class SystemTable(Table):
     """Load damping plus primary response, for example 20 MW/Hz."""
 
 
-class PduTable(Table):
-    """`count` PDUs of one product; with `drives = "contactor"` their outlets drive contactor coils."""
+class PduTable(WireTable):
+    """`count` PDUs of one product; with `drives = "contactor"` their outlets drive contactor coils.
+
+    On a line or behind a gateway they have consecutive unit ids from `unit` on.
+    """
 
     product: str = "netio_powerpdu_4ps"
     count: int = Field(ge=1)
     drives: Literal["contactor", "load"] = "contactor"
     open: DurationNs = 25_000_000
     close: DurationNs = 35_000_000
+    return_delay: DurationNs = 0
+    """After a return of the feeder's mains the outlets stay open for so long, each for `return_step` longer than the
+    one before it; with both 0 they have kept their state."""
+    return_step: DurationNs = 0
+
+
+class BreakerTable(Table):
+    """The breaker at the head of a feeder: trip coil to contacts apart, closing coil to contacts together."""
+
+    open: DurationNs = 50_000_000
+    close: DurationNs = 80_000_000
+
+
+class ElementTable(Table):
+    """One frequency element of a relay; under-frequency below the nominal frequency, over-frequency above it."""
+
+    pickup: Annotated[FrequencyHz, positive]
+    delay: DurationNs
+
+
+class RelayTable(Table):
+    """A protection relay that opens the feeder's breaker by itself; `further` are its elements besides the first."""
+
+    product: str = "sel_751a"
+    pickup: Annotated[FrequencyHz, positive]
+    delay: DurationNs
+    further: tuple[ElementTable, ...] = ()
     address: Address | None = None
     unit: int = Field(default=1, ge=1, le=247)
 
@@ -159,6 +184,8 @@ class FeederTable(Table):
     id: Id
     loss: Share = 0.015
     meter: MeterTable | None = MeterTable()
+    breaker: BreakerTable = BreakerTable()
+    relay: RelayTable | None = None
     pdu: PduTable
     miners: tuple[MinersTable, ...] = Field(min_length=1)
 
@@ -179,6 +206,10 @@ class RigFile(Document):
     pool: bool = False
     """Whether a mining pool counts the miners' shares and answers on the rig."""
     feeder: tuple[FeederTable, ...] = Field(min_length=1)
+    submeter: tuple[SubmeterTable, ...] = ()
+    line: tuple[LineTable, ...] = ()
+    gateway: tuple[GatewayTable, ...] = ()
+    tls: TlsTable | None = None
     load: tuple[LoadTable, ...] = ()
 
     @model_validator(mode="after")
@@ -189,6 +220,15 @@ class RigFile(Document):
                 raise ValueError(f"the id {name!r} is used twice; ids of feeders and loads are unique")
         if "poi" in ids:
             raise ValueError('the id "poi" is taken by the point of interconnection; choose another')
+        buses = [line.id for line in self.line] + [gateway.id for gateway in self.gateway]
+        for name in buses:
+            if buses.count(name) > 1:
+                raise ValueError(f"the id {name!r} is used twice; ids of lines and gateways are unique")
+        for submeter in self.submeter:
+            if submeter.at != "poi" and submeter.at not in {feeder.id for feeder in self.feeder}:
+                raise ValueError(
+                    f'submeter {submeter.id!r}: at = {submeter.at!r} is neither "poi" nor the id of a feeder'
+                )
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')

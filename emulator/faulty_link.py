@@ -6,7 +6,7 @@ Owns what link faults do to connections; what is said on them goes through a pip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from emulator.faulty_firmware import taken_back
 from emulator.faulty_replies import EDITS
 from emulator.faulty_requests import FULL, MEETINGS, Entry, Gateway, refusal
 from emulator.faulty_stages import STAGES, Edited, Timed, stage_of
-from emulator.modbus.frames import Cutter, Framing
+from emulator.modbus.frames import Framing, whole
 from emulator.seed import Seed
 from emulator.wire import SECOND, Action, Close, Conversation, Device, Instant, Reach, Send
 
@@ -141,7 +141,6 @@ class FaultyConversation:
 
     __slots__ = (
         "_asked_for",
-        "_cutter",
         "_device",
         "_drawn",
         "_entry",
@@ -154,6 +153,7 @@ class FaultyConversation:
         "_last_ns",
         "_mute",
         "_over",
+        "_pieces",
         "_report",
         "_request",
         "_seen_at",
@@ -179,7 +179,7 @@ class FaultyConversation:
         self._device = device
         self._last_ns = now
         self._framing: Framing | None = getattr(device, "framing", None)
-        self._cutter = Cutter(self._framing)
+        self._pieces: Callable[[bytes], Iterator[bytes]] = getattr(device, "splitting", lambda: whole)()
         self._entry = [Entry(fault, die, seen, now) for fault, die, seen, _ in faults if fault.kind in MEETINGS]
         self._gateways = [Gateway(fault, die, seen) for fault, _, seen, die in faults if fault.kind == "slow_gateway"]
         hit = [
@@ -245,7 +245,7 @@ class FaultyConversation:
             return self._heard(data, now)
         self._notice_idleness(now, now)
         actions: list[Action] = []
-        for request in self._cutter.pieces(data):
+        for request in self._pieces(data):
             actions += self._heard(request, now)
         return actions
 

@@ -14,13 +14,14 @@ import numpy as np
 
 from emulator.catalogue import Phase
 from emulator.faults import KINDS, Dice, Fault, FaultHook, FaultPlan
-from emulator.fleet import Fleet, MinerUnit, Rows
+from emulator.fleet import Fleet, MinerUnit
 from emulator.seed import Seed
 from emulator.site import OutletPort, Site
 from emulator.wire import Instant
 
 if TYPE_CHECKING:
     from emulator.clock import Clock
+    from emulator.contacts import History
 
 Aimed = Sequence[tuple[Fault, Seed]]
 
@@ -120,6 +121,14 @@ class FaultyOutlet:
             return
         self._port.switch(closed, at)
 
+    def contacts(self) -> History:
+        """The contacts that carry the load: a welded one has not moved."""
+        return self._port.contacts()
+
+    def inrush_a(self, at: Instant) -> float:
+        """Peak of the current at the latest closing: a welded contact has not closed again."""
+        return self._port.inrush_a(at)
+
     def power_w(self, at: Instant) -> float:
         """What the outlet itself carries, watts."""
         return 0.0 if self._contactor and any(self._overlap(at, at + 1)) else self._port.power_w(at)
@@ -160,7 +169,6 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
     A PDU's id stands for its outlets. Call it once, before the run begins.
     """
     pdus = {outlet.id: pdu.id for feeder in site.spec.feeders for pdu in feeder.pdus for outlet in pdu.outlets}
-    trips: list[tuple[Fault, str]] = []
 
     def hear(fault: Fault, target: str) -> None:
         if heard is not None:
@@ -181,25 +189,9 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
         hear(fault, outlet)
 
     def breaker(fault: Fault, feeder: str, closed: bool) -> None:
-        now = clock.now()
-        rows = _behind_closed_relays(site, feeder, now) if closed else site.feeders[feeder].rows
-        fleet.switch_mains(rows, closed, now)
-        if others is not None:
-            others(now, rows, closed)
+        site.feeders[feeder].breaker.stand(closed, clock.now())
         hear(fault, feeder)
 
-    def no_mains_below(at: Instant, rows: Rows, closed: bool) -> None:
-        """An outlet that closes below an open breaker gives no mains."""
-        if others is not None:
-            others(at, rows, closed)
-        for fault, feeder in trips:
-            below = rows[np.isin(rows, site.feeders[feeder].rows)]
-            if closed and below.size and fault.active(at):
-                fleet.switch_mains(below, False, at)
-                if others is not None:
-                    others(at, below, False)
-
-    others = site.on_mains
     kinds = {fault.kind for fault in plan.faults}
     for row, spec in enumerate(fleet.specs if kinds & {"miner_reboot", "miner_acts"} else ()):
         aimed = plan.aimed(spec.id, "miner")
@@ -214,12 +206,9 @@ def apply_site_faults(plan: FaultPlan, clock: Clock, fleet: Fleet, site: Site, h
                 clock.call_at(max(at, fault.stop_ns), switch, fault, outlet, True)
     for feeder in site.feeders:
         for fault, at in _due("feeder_trip", plan.aimed(feeder, "feeder")):
-            trips.append((fault, feeder))
             clock.call_at(at, breaker, fault, feeder, False)
             if fault.stop_ns is not None:
                 clock.call_at(fault.stop_ns, breaker, fault, feeder, True)
-    if trips:
-        site.on_mains = no_mains_below
 
 
 def _of_kind(kind: str, aimed: Aimed) -> list[tuple[Fault, Dice]]:
@@ -236,10 +225,3 @@ def _due(kind: str, aimed: Aimed) -> Iterator[tuple[Fault, Instant]]:
         if dice.hit(fault):
             spread_ns = fault.nanoseconds("spread_ns") if "spread_ns" in KINDS[kind].parameters else 0
             yield fault, fault.start_ns + int(spread_ns * dice.share())
-
-
-def _behind_closed_relays(site: Site, feeder: str, at: Instant) -> Rows:
-    of_feeder = next(spec for spec in site.spec.feeders if spec.id == feeder)
-    outlets = [site.outlets[outlet.id] for pdu in of_feeder.pdus for outlet in pdu.outlets]
-    rows = [outlet.rows for outlet in outlets if outlet.closed(at)]
-    return np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)

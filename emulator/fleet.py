@@ -35,6 +35,9 @@ _HASH_SPREAD = 0.012
 """Relative standard deviation of hash rate between units (D: four S19j Pro on one preset, 97.1-100.2 TH/s)."""
 _LONGEST_UPTIME_NS = 20 * 86_400 * 1_000_000_000  # estimate: sites reboot their miners about monthly
 
+INRUSH_TAU_S = 0.0025
+"""Fading of the inrush of a power supply (estimate: the sheet has "under 10 ms", four time constants)."""
+
 _MAINS = ("mains_on", "mains_off")
 
 CommandHook = Callable[[Instant, Rows, str], None]
@@ -80,6 +83,8 @@ class Fleet:
         self.powered_since: NDArray[np.int64] = -uptime
         self.api_since: NDArray[np.int64] = -uptime
         self.mining_since: NDArray[np.int64] = -uptime
+        self.inrush_w: Floats = np.zeros(rows.size)
+        """What a row's power supply draws besides at the instant it gets its mains; fades with `INRUSH_TAU_S`."""
         self._script_table(specs)
         self._step: NDArray[np.int64] = np.zeros(rows.size, dtype=np.int64)
         self._next_ns: NDArray[np.int64] = np.full(rows.size, NEVER, dtype=np.int64)
@@ -126,6 +131,14 @@ class Fleet:
         """Whether the next boot of `rows` goes to sleep, whatever script ran last."""
         self._asleep[rows] = asleep
 
+    def forget_mains(self, groups: Sequence[Rows], start: Instant) -> None:
+        """Drop the mains changes planned for any of these very arrays for `start` or later."""
+        wanted = {id(rows) for rows in groups}
+        kept = [p for p in self._pending if p[0] < start or p[3] not in _MAINS or id(p[2]) not in wanted]
+        if len(kept) != len(self._pending):
+            self._pending = kept
+            heapq.heapify(self._pending)
+
     def switch_mains(self, rows: Rows, closed: bool, at: Instant) -> None:
         """Give or take the mains voltage of `rows` at `at`, which may lie ahead.
 
@@ -157,6 +170,13 @@ class Fleet:
         if self._soonest <= now:
             self._run_due(now)
 
+    def _all_of(self, at: Instant, name: str, rows: Rows) -> Rows:
+        """`rows` and those whose mains change alike at the same instant: a breaker takes a whole feeder in one go."""
+        groups = [rows]
+        while self._pending and self._pending[0][0] == at and self._pending[0][3] == name:
+            groups.append(heapq.heappop(self._pending)[2])
+        return rows if len(groups) == 1 else np.unique(np.concatenate(groups))
+
     def _run_due(self, until: Instant) -> None:
         while self._soonest <= until:
             due = np.flatnonzero(self._next_ns <= until)
@@ -164,11 +184,13 @@ class Fleet:
 
     def _carry_out(self, at: Instant, rows: Rows, name: str, setpoint: float | None) -> None:
         if name == "mains_off":
+            rows = self._all_of(at, name, rows)
             rows = rows[self.mains[rows]]
             self.mains[rows] = False
             self.powered_since[rows] = self.api_since[rows] = self.mining_since[rows] = NONE
             self._enter(rows, np.zeros(rows.size, dtype=np.int64), np.full(rows.size, at))
         elif name == "mains_on":
+            rows = self._all_of(at, name, rows)
             rows = rows[~self.mains[rows]]
             self.mains[rows] = True
             self.powered_since[rows] = at
@@ -232,10 +254,14 @@ class Fleet:
         ramps = step.shape in (Shape.HOLD, Shape.LINEAR)
         decays = step.shape is Shape.EXPONENTIAL
         per_s = 1e9 / duration if step.shape is Shape.LINEAR else 0.0
+        tau_s, amp_w = step.tau_s, power - goal_w if decays else np.zeros(rows.size)
+        if not decays and step.phase is not Phase.OFF and (old_phase == Phase.OFF).any():
+            # the bulk capacitors charge while the first step of the boot begins
+            tau_s, amp_w = INRUSH_TAU_S, np.where(old_phase == Phase.OFF, self.inrush_w[rows], 0.0)
         self.log.append(
-            rows, t0_ns=at, tau_s=step.tau_s, phase=step.phase,
+            rows, t0_ns=at, tau_s=tau_s, phase=step.phase,
             base_w=power if ramps else goal_w, slope_w=(goal_w - power) * per_s if ramps else 0.0,
-            amp_w=power - goal_w if decays else 0.0, joules=self.log.total(entries, at, "w"),
+            amp_w=amp_w, joules=self.log.total(entries, at, "w"),
             base_ths=hashing if ramps else goal_ths, slope_ths=(goal_ths - hashing) * per_s if ramps else 0.0,
             amp_ths=hashing - goal_ths if decays else 0.0, work=self.log.total(entries, at, "ths"),
         )  # fmt: skip

@@ -16,6 +16,8 @@ from emulator.wire import SECOND, Instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from emulator.timeline import Instants
+
 CHANNELS = {"frequency": "Hz", "voltage": "pu", "dispatch": "W", "recall": "1", "price": "USD/MWh"}
 """Channels every grid has, with their units: dispatch is the consumption allowed, recall counts messages."""
 
@@ -46,6 +48,16 @@ class Grid:
         if self._response is None:
             return dict(self.signals)
         return {**self.signals, "frequency": self._response.added_to(self.signals["frequency"], stop)}
+
+    @property
+    def step_ns(self) -> int | None:
+        """Where the site moves the frequency: how far that is worked out at a time. None: the signals say it all."""
+        return None if self._response is None else self._response.step_ns
+
+    def frequency_over(self, start: Instant, stop: Instant) -> Signal:
+        """The frequency as it really is over [start, stop], the site's own doing included."""
+        frequency = self.signals["frequency"]
+        return frequency if self._response is None else self._response.over(frequency, start, stop)
 
     def play(self, signals: Mapping[str, Signal], at: Instant) -> None:
         """Put a profile's signals on the axis with their time zero at `at`; channels not named stay as they are."""
@@ -103,10 +115,22 @@ class SwingResponse:
         self._step_ns = step_ns
         self._knots = [0.0]
 
+    @property
+    def step_ns(self) -> int:
+        """How far the frequency is worked out at a time."""
+        return self._step_ns
+
     def added_to(self, frequency: Signal, stop: Instant) -> Signal:
         """`frequency` with this change added, with a knot at every step until `stop`."""
-        knots = np.arange(0, stop + self._step_ns, self._step_ns, dtype=np.int64)
-        within = (frequency.t_ns >= 0) & (frequency.t_ns <= stop)
+        return self._added(frequency, np.arange(0, stop + self._step_ns, self._step_ns, dtype=np.int64), stop)
+
+    def over(self, frequency: Signal, start: Instant, stop: Instant) -> Signal:
+        """The same over [start, stop], looking no further ahead than `stop`."""
+        first = max(0, start // self._step_ns * self._step_ns)
+        return self._added(frequency, np.arange(first, max(first, stop) + 1, self._step_ns, dtype=np.int64), stop)
+
+    def _added(self, frequency: Signal, knots: Instants, stop: Instant) -> Signal:
+        within = (frequency.t_ns >= knots[0]) & (frequency.t_ns <= stop)
         corners = frequency.t_ns[within]
         knots = knots[~np.isin(knots, corners)]  # at a step both of its own points are kept, in their order
         t_ns = np.concatenate([knots, corners])

@@ -31,8 +31,10 @@ _logger = logging.getLogger("ramprig.network")
 
 def reset(transport: asyncio.Transport) -> None:
     """End a connection with an RST: what the peer has not yet been sent is lost."""
-    with contextlib.suppress(OSError):  # the peer may have been faster
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock = transport.get_extra_info("socket")
+    if sock is not None:  # datagrams have nothing to reset
+        with contextlib.suppress(OSError):  # the peer may have been faster
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()
 
 

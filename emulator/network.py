@@ -76,7 +76,7 @@ class Network:
         Raises NetworkError when the address is none, is taken, or lies outside the networks that may be bound; after
         open() also what open() raises.
         """
-        address = self._bindable(address)
+        address = self.bindable(address)
         if address in self._devices:
             raise NetworkError(f"{address} is taken: two devices cannot share an address; give one of them another")
         self._devices[address] = device
@@ -85,7 +85,7 @@ class Network:
             for port in device.ports:
                 self._listen(port, [address])
 
-    def _bindable(self, address: str) -> str:
+    def bindable(self, address: str) -> str:
         """`address` in its usual spelling. Raises NetworkError where it is none, or may not be bound."""
         try:
             usual = socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, address))
@@ -152,7 +152,7 @@ class Network:
                 try:
                     self.clock.loop.loopback.open_port(port, self._gate)
                 except OSError as error:
-                    raise _explained(error, "virtual", port) from error
+                    raise explained(error, "virtual", port) from error
                 self._gates.add(port)
             return
         on_lo = [address for address in addresses if address.startswith(_LO)]
@@ -170,7 +170,7 @@ class Network:
             try:
                 self._serve(address, port)
             except OSError as error:
-                raise _explained(error, address, port) from error
+                raise explained(error, address, port) from error
 
     def _serve(self, address: str, port: int, *, only_lo: bool = False) -> None:
         """Bind and listen at once, so that the error comes at once; accepting begins with the loop's next round."""
@@ -287,7 +287,8 @@ class _Door(asyncio.Protocol):
         self._network.admit(cast(asyncio.Transport, transport))
 
 
-def _explained(error: OSError, address: str, port: int) -> NetworkError:
+def explained(error: OSError, address: str, port: int) -> NetworkError:
+    """What a failed bind means for the user."""
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(
             f"port {port} ({address}) is in use: stop what listens there (ss -ltnp 'sport = :{port}' names it), "

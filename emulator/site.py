@@ -1,17 +1,20 @@
-"""The electrical tree of a site: point of interconnection, feeders, PDUs with outlets and contactors, miners.
+"""The electrical tree of a site: point of interconnection, feeders with their breakers, PDUs with outlets, miners.
 
-Owns who is fed through what, losses, voltages and contactor delays; power comes from the fleet and from load signals.
-Every point of the tree is a `PowerPoint` that a meter can be clamped on, exact at any instant.
+Owns who is fed through what, losses, voltages, contactor delays and inrush; power comes from the fleet and from load
+signals. Every point of the tree is a `PowerPoint` that a meter can be clamped on, exact at any instant.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import sqrt
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from emulator.breaker import Breaker, BreakerSpec
+from emulator.contacts import History, followed, in_series, switched
 from emulator.wire import MILLISECOND, Instant
 
 if TYPE_CHECKING:
@@ -57,6 +60,14 @@ class OutletPort(PowerPoint, Protocol):
         """Move the relay at `at`, which may lie ahead."""
         ...
 
+    def contacts(self) -> History:
+        """When the contacts that carry the load are closed: the contactor's, or the relay's own where there is none."""
+        ...
+
+    def inrush_a(self, at: Instant) -> float:
+        """Peak of the current at the latest closing, amperes; 0 where it has not closed, or carries but a coil."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OutletSpec:
@@ -77,6 +88,10 @@ class PduSpec:
     """Coil off to contacts open (estimate: 10-30 ms for AC contactors, arc included)."""
     close_ns: int = 35 * MILLISECOND
     """Coil on to contacts closed (estimate: 15-40 ms)."""
+    return_ns: int = 0
+    """When the feeder is alive again its outlets stay open for so long; 0 and no step: they have kept their state."""
+    return_step_ns: int = 0
+    """And each outlet for so much longer than the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,7 @@ class FeederSpec:
     pdus: tuple[PduSpec, ...]
     loss: float = 0.015
     loads: Mapping[str, Signal] = field(default_factory=dict)
+    breaker: BreakerSpec = field(default_factory=BreakerSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,8 @@ class SiteSpec:
     """Line-to-neutral voltage at the miners (415Y/240)."""
     loads: Mapping[str, Signal] = field(default_factory=dict)
     """Loads at the point of interconnection by name: house, AI cluster, solar."""
+    inrush_a: float = 45.0
+    """Peak inrush of a cold power supply, amperes (estimate: 30-60 A, gone in under 10 ms)."""
 
 
 class Site:
@@ -122,20 +140,25 @@ class Site:
         self.on_mains = on_mains
         self.outlets: dict[str, Outlet] = {}
         self.feeders: dict[str, Branch] = {}
+        fleet.inrush_w[:] = spec.nominal_v * spec.inrush_a / sqrt(2.0)
         fed: set[int] = set()
         for feeder in spec.feeders:
+            branch = Branch(self, feeder)
             rows: list[int] = []
             for pdu in feeder.pdus:
-                for outlet in pdu.outlets:
+                for number, outlet in enumerate(pdu.outlets):
                     if outlet.id in self.outlets:
                         raise ValueError(f"outlet {outlet.id!r} exists twice; outlet ids are unique in a site")
-                    self.outlets[outlet.id] = Outlet(self, pdu, outlet, seed / "contactor" / outlet.id)
+                    built = Outlet(self, branch, pdu, number, seed / "contactor" / outlet.id)
+                    self.outlets[outlet.id] = built
+                    branch.outlets.append(built)
                     rows.extend(outlet.rows)
             twice = fed.intersection(rows)
             if twice or len(set(rows)) != len(rows):
                 raise ValueError(f"a miner of feeder {feeder.id!r} is fed twice")
             fed.update(rows)
-            self.feeders[feeder.id] = Branch(self, np.array(rows, dtype=np.int64), 1.0 + feeder.loss, feeder.loads)
+            branch.feed(rows)
+            self.feeders[feeder.id] = branch
         if len(fed) != len(fleet):
             raise ValueError(f"{len(fleet) - len(fed)} miners hang on no outlet")
 
@@ -156,29 +179,61 @@ class Site:
         return weights
 
     def loads(self) -> list[tuple[Signal, float]]:
-        """Everything that is no miner, with what one watt of it is at the point of interconnection."""
+        """Everything that is no miner, with what one watt of it is at the point of interconnection.
+
+        Breakers have cut their feeder's share by as much as has been commanded so far.
+        """
         gain = 1.0 + self.spec.loss
         loads = [(signal, gain) for signal in self.spec.loads.values()]
-        for feeder in self.spec.feeders:
-            loads += [(signal, gain * (1.0 + feeder.loss)) for signal in feeder.loads.values()]
+        for branch in self.feeders.values():
+            loads += [(signal, gain * branch.gain) for signal in branch.loads]
         return loads
+
+    def replan(self, outlets: Sequence[Outlet], since: Instant) -> None:
+        """Tell the fleet, and whoever listens, when mains come and go behind `outlets` from `since` on."""
+        self.fleet.forget_mains([outlet.rows for outlet in outlets], since)
+        moved: dict[tuple[Instant, bool], list[NDArray[np.int64]]] = {}
+        for outlet in outlets:
+            self.fleet.switch_mains(outlet.rows, outlet.mains.at(since), since)
+            for at, closed in outlet.mains.moves(since):
+                self.fleet.switch_mains(outlet.rows, closed, at)
+                moved.setdefault((at, closed), []).append(outlet.rows)
+        if self.on_mains is not None:
+            for (at, closed), groups in sorted(moved.items(), key=lambda item: item[0]):
+                self.on_mains(at, groups[0] if len(groups) == 1 else np.concatenate(groups), closed)
 
 
 class Branch:
-    """A feeder at its head: its miners and loads with the feeder's own losses."""
+    """A feeder at its head: its breaker, and behind that its miners and loads with the feeder's own losses."""
 
-    def __init__(self, site: Site, rows: NDArray[np.int64], gain: float, loads: Mapping[str, Signal]) -> None:
+    def __init__(self, site: Site, spec: FeederSpec) -> None:
+        self.id = spec.id
+        self.gain = 1.0 + spec.loss
+        self.breaker = Breaker(spec.breaker, self._breaker_moved)
+        self.outlets: list[Outlet] = []
+        self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.loads = tuple(spec.loads.values())
+        """What goes through the breaker besides the miners."""
         self._site = site
-        self.rows = rows
-        self.gain = gain
-        self._loads = tuple(loads.values())
-        consecutive = rows.size > 0 and bool(np.all(np.diff(rows) == 1))
-        self._pick: slice | NDArray[np.int64] = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
+        self._uncut = self.loads
+        self._pick: slice | NDArray[np.int64] = slice(0, 0)
+
+    def feed(self, rows: Sequence[int]) -> None:
+        """Say which miners hang on it."""
+        self.rows = np.array(rows, dtype=np.int64)
+        consecutive = self.rows.size > 0 and bool(np.all(np.diff(self.rows) == 1))
+        self._pick = slice(int(self.rows[0]), int(self.rows[-1]) + 1) if consecutive else self.rows
+
+    def _breaker_moved(self, since: Instant) -> None:
+        self.loads = tuple(switched(load, self.breaker.contacts) for load in self._uncut)
+        for outlet in self.outlets:
+            outlet.rewire()
+        self._site.replan(self.outlets, since)
 
     def power_w(self, at: Instant) -> float:
         """Power at the head of the feeder, watts."""
         miners = float(self._site.fleet.power_w(at, self._pick).sum()) if self.rows.size else 0.0
-        return self.gain * (miners + sum(load.at(at) for load in self._loads))
+        return self.gain * (miners + sum(load.at(at) for load in self.loads))
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy at the head of the feeder over [start, stop], joules."""
@@ -187,10 +242,10 @@ class Branch:
         if self.rows.size:
             fleet.advance(stop)
             miners = float((fleet.energy_j(stop, self._pick) - fleet.energy_j(start, self._pick)).sum())
-        return self.gain * (miners + sum(load.integral(start, stop) for load in self._loads))
+        return self.gain * (miners + sum(load.integral(start, stop) for load in self.loads))
 
     def voltage_v(self, at: Instant) -> float:
-        """Line-to-neutral voltage, volts."""
+        """Line-to-neutral voltage above the breaker, volts."""
         return self._site.spec.nominal_v * self._site.grid.voltage_pu(at)
 
 
@@ -220,63 +275,83 @@ class PointOfInterconnection:
 
 
 class Outlet:
-    """A PDU outlet: a relay that moves at once, and behind it a contactor that follows after its own delay."""
+    """A PDU outlet: a relay that moves at once, and behind it a contactor that follows after its own delay.
 
-    def __init__(self, site: Site, pdu: PduSpec, spec: OutletSpec, seed: Seed) -> None:
-        self.id = spec.id
-        self.rows = np.array(spec.rows, dtype=np.int64)
+    The relay and the coil of the contactor live on a control supply of their own, so that both keep their state while
+    the feeder's breaker is open; an outlet without a contactor carries the feeder's power and is dead with it.
+    """
+
+    def __init__(self, site: Site, branch: Branch, pdu: PduSpec, number: int, seed: Seed) -> None:
+        self.id = pdu.outlets[number].id
+        self.rows = np.array(pdu.outlets[number].rows, dtype=np.int64)
         self._site = site
-        self._pdu = pdu
-        self._moves: list[tuple[Instant, bool]] = []
+        self._branch = branch
+        self._contactor = pdu.contactor
+        self._hold_ns = pdu.return_ns + number * pdu.return_step_ns
         spread = 1.0 + 0.15 * min(2.0, max(-2.0, seed.normal()))  # estimate: 15 % between units
         self.open_ns = round(pdu.open_ns * spread) if pdu.contactor else 0
         self.close_ns = round(pdu.close_ns * spread) if pdu.contactor else 0
+        self._told = History()
+        """What the relay has been told, apart from any hold after a return of the mains."""
+        self.relay = self._contacts = self.mains = History()
+        """`relay`: the relay itself; `mains`: whether the miners behind have voltage."""
+
+    def rewire(self) -> None:
+        """Derive relay, contacts and mains anew from the commands and the breaker."""
+        breaker = self._branch.breaker.contacts
+        self.relay = in_series(self._told, followed(breaker, 0, self._hold_ns)) if self._hold_ns else self._told
+        self._contacts = followed(self.relay, self.open_ns, self.close_ns) if self._contactor else self.relay
+        self.mains = in_series(self._contacts, breaker)
 
     def closed(self, at: Instant) -> bool:
         """State of the PDU's relay; every relay is closed when the run begins."""
-        state = True
-        for moved, closed in self._moves:
-            if moved > at:
-                break
-            state = closed
-        return state
+        return self.relay.at(at)
+
+    def contacts(self) -> History:
+        """When the contacts that carry the miners are closed, whether or not there is voltage on them."""
+        return self._contacts
 
     def switch(self, closed: bool, at: Instant) -> None:
         """Move the relay at `at`; the miners behind it lose or get their mains when the contactor has followed.
 
-        Moves that were planned for later than `at` are dropped.
+        Moves that were planned for later than `at` are dropped. A contactor does not follow what is shorter than its
+        own delay. While the outlet is held after a return of the mains, a command is remembered until that is over.
         """
-        self._moves = [*(move for move in self._moves if move[0] <= at), (at, closed)]
-        follows = at + (self.close_ns if closed else self.open_ns)
-        self._site.fleet.switch_mains(self.rows, closed, follows)
-        if self._site.on_mains is not None:
-            self._site.on_mains(follows, self.rows, closed)
+        self._told = self._told.moved(closed, at)
+        self.rewire()
+        self._site.replan((self,), at)
 
     def power_w(self, at: Instant) -> float:
         """What the outlet itself carries: the coil, or the miners where there is no contactor."""
-        if self._pdu.contactor:
+        if self._contactor:
             return COIL_W if self.closed(at) else 0.0
         return float(self._site.fleet.power_w(at, self.rows).sum())
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy the outlet itself has carried over [start, stop], joules."""
-        if not self._pdu.contactor:
-            fleet = self._site.fleet
-            return float((fleet.energy_j(stop, self.rows) - fleet.energy_j(start, self.rows)).sum())
-        total, since, state = 0, start, self.closed(start)
-        for moved, closed in self._moves:
-            if start < moved <= stop:
-                total += (moved - since) if state else 0
-                since, state = moved, closed
-        return COIL_W * (total + ((stop - since) if state else 0)) * 1e-9
+        if self._contactor:
+            return COIL_W * self.relay.closed_ns(start, stop) * 1e-9
+        fleet = self._site.fleet
+        fleet.advance(stop)
+        return float((fleet.energy_j(stop, self.rows) - fleet.energy_j(start, self.rows)).sum())
 
     def load_w(self, at: Instant) -> float:
         """Power of the miners behind the outlet, watts."""
         return float(self._site.fleet.power_w(at, self.rows).sum())
 
+    def inrush_a(self, at: Instant) -> float:
+        """Peak of the current when the outlet last put its miners on the mains, amperes."""
+        if self._contactor:
+            return 0.0
+        last = self.mains.last(at)
+        if last is not None and not self.mains.at(at):
+            last = self.mains.last(last - 1)
+        return 0.0 if last is None else self._site.spec.inrush_a * self.rows.size * self._site.grid.voltage_pu(last)
+
     def voltage_v(self, at: Instant) -> float:
-        """Line-to-neutral voltage at the outlet, volts."""
-        return self._site.spec.nominal_v * self._site.grid.voltage_pu(at)
+        """Line-to-neutral voltage at the outlet, volts; an outlet that carries the miners is dead with its feeder."""
+        alive = self._contactor or self._branch.breaker.closed(at)
+        return self._site.spec.nominal_v * self._site.grid.voltage_pu(at) if alive else 0.0
 
 
 def split(items: Sequence[int], parts: int) -> list[tuple[int, ...]]:

@@ -18,8 +18,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, cast
 
+from emulator.datagrams import Datagrams
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
 from emulator.sleepers import sleepers
@@ -53,6 +54,7 @@ else:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+Plug: TypeAlias = Callable[[], socket.socket]
 _logger = logging.getLogger("ramprig.clock")
 
 _FIRST_SLICE_S = 0.001
@@ -61,7 +63,10 @@ _POLL_ROUNDS = 8
 """Rounds of ready callbacks after which sockets are polled even though more callbacks are ready. estimate"""
 _PATIENT_ROUNDS = 10_000
 """Rounds without a quiet moment after which results from other threads are delivered all the same. estimate"""
-_NO_DATAGRAMS = "datagrams (UDP) are not carried in virtual time; use TCP, or run in real time"
+_NO_DATAGRAMS = (
+    "a bare datagram socket (UDP) is not carried in virtual time; use loop.create_datagram_endpoint, "
+    "or run in real time"
+)
 
 
 class VirtualTimeError(RuntimeError):
@@ -80,7 +85,8 @@ class VirtualLoop(_SelectorLoop):
     """A selector event loop in virtual time. `now_ns` is the time: integer nanoseconds since the loop was made.
 
     Time moves only when no callback is ready, no descriptor is ready, no executor job and no thread runs; then it
-    jumps to the next timer exactly. TCP connections of the process stay inside it, see `emulator/loopback.py`.
+    jumps to the next timer exactly. TCP connections and datagrams of the process stay inside it, see
+    `emulator/loopback.py` and `emulator/datagrams.py`.
     """
 
     stall_limit_s: float = 30.0
@@ -92,6 +98,9 @@ class VirtualLoop(_SelectorLoop):
         super().__init__()
         self.now_ns = 0
         self.loopback = Loopback()
+        self.datagrams = Datagrams(self)
+        self.serial_ports: dict[str, Plug] = {}
+        """Name of an in-process serial line -> what opens a program's end of it (`emulator/serial_port.py`)."""
         self._order = itertools.count()
         self._jobs = Jobs(self._write_to_self)
         self._foreign: deque[asyncio.Handle] = deque()
@@ -357,12 +366,32 @@ class VirtualLoop(_SelectorLoop):
             self.loopback.unlisten(sock.getsockname())
         super()._stop_serving(sock)
 
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused but for AF_UNIX: datagrams of IP are not carried, and the kernel's could be in flight at a jump."""
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        local_addr: Any = None,
+        remote_addr: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As asyncio's; datagrams of IP stay inside the process, see `emulator/datagrams.py`.
+
+        Raises VirtualTimeError for a socket the caller brings: the kernel's datagrams could be in flight at a jump.
+        """
         sock = kwargs.get("sock")
-        if (sock.family if sock is not None else kwargs.get("family")) != socket.AF_UNIX:
+        if (sock.family if sock is not None else kwargs.get("family")) == socket.AF_UNIX:
+            return await super().create_datagram_endpoint(protocol_factory, local_addr, remote_addr, **kwargs)
+        if sock is not None:
             raise VirtualTimeError(_NO_DATAGRAMS)
-        return await super().create_datagram_endpoint(*args, **kwargs)
+        names = []
+        for address in (local_addr, remote_addr):
+            if address is not None:
+                found = await self._ensure_resolved(address, family=0, type=socket.SOCK_DGRAM, proto=0, loop=self)
+                address = found[0][4]
+            names.append(address)
+        protocol = protocol_factory()
+        transport = self.datagrams.endpoint(cast(asyncio.DatagramProtocol, protocol), *names)
+        await asyncio.sleep(0)  # connection_made
+        return transport, protocol
 
     async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any:
         raise VirtualTimeError("a child process lives in real time; start it from a run in real time")

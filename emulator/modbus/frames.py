@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from emulator.modbus import ascii as ascii_framing
+from emulator.modbus import rtu
 from emulator.modbus.pdu import MAX_PDU_BYTES, READ_WRITE_MULTIPLE_REGISTERS
 
 _HEAD = struct.Struct(">HHH")
@@ -59,12 +61,11 @@ class Frame:
 
     def sealed(self, *, protocol: int = 0, longer: int = 0) -> bytes:
         """The frame's bytes with a right checksum; `longer` is added to the length that an MBAP header tells."""
-        told = bytes((self.unit & 0xFF,)) + self.pdu
+        unit = self.unit & 0xFF
         if self.framing is Framing.MBAP:
-            return _HEAD.pack(self.transaction & 0xFFFF, protocol, len(told) + longer & 0xFFFF) + told
-        if self.framing is Framing.RTU:
-            return told + crc16(told).to_bytes(2, "little")
-        return b":" + (told + bytes((-sum(told) & 0xFF,))).hex().upper().encode() + b"\r\n"
+            head = _HEAD.pack(self.transaction & 0xFFFF, protocol, len(self.pdu) + 1 + longer & 0xFFFF)
+            return head + bytes((unit,)) + self.pdu
+        return rtu.encode(unit, self.pdu) if self.framing is Framing.RTU else ascii_framing.encode(unit, self.pdu)
 
 
 def opened(data: bytes, framing: Framing) -> Frame | None:
@@ -76,30 +77,27 @@ def opened(data: bytes, framing: Framing) -> Frame | None:
         if protocol != 0 or length != len(data) - 6:
             return None
         return Frame(framing, data[6], data[7:], transaction)
-    if framing is Framing.ASCII:
-        if not data.startswith(b":") or not data.endswith(b"\r\n"):
-            return None
-        try:
-            told = bytes.fromhex(data[1:-2].decode("ascii"))
-        except ValueError:
-            return None
-        return Frame(framing, told[0], told[1:-1]) if len(told) >= 3 and sum(told) & 0xFF == 0 else None
-    return Frame(framing, data[0], data[1:-2]) if len(data) >= 4 and crc16(data) == 0 else None
+    found = rtu.decode(data) if framing is Framing.RTU else ascii_framing.decode(data)
+    return None if found is None else Frame(framing, *found)
 
 
-class Cutter:
-    """Cuts what a caller says into pieces of one request each, whatever the fragmentation.
+def whole(data: bytes) -> Iterator[bytes]:
+    """One request each time: how frames of a line and datagrams come."""
+    if data:
+        yield data
 
-    MBAP: one whole frame; after a length that no frame can have, whatever comes, as it comes. Serial frames arrive
-    whole from their line, and pass as they are. Holds less than one frame (260 bytes).
+
+class MbapCutter:
+    """Cuts a stream of Modbus TCP into pieces of one frame each, whatever the fragmentation.
+
+    After a length that no frame can have, whatever comes passes as it comes. Holds less than one frame (260 bytes).
     """
 
-    __slots__ = ("_framing", "_lost", "_rest")
+    __slots__ = ("_lost", "_rest")
 
-    def __init__(self, framing: Framing | None) -> None:
-        self._framing = framing
+    def __init__(self) -> None:
         self._rest = b""
-        self._lost = framing is not Framing.MBAP
+        self._lost = False
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Every piece that `data` completes. Must be read to its end."""
@@ -120,13 +118,3 @@ class Cutter:
                 data = data[6 + length :]
         if data:
             yield data
-
-
-def crc16(data: bytes) -> int:
-    """CRC-16 of Modbus over serial line V1.02, section 6.2.2; 0 over a frame that ends in its own."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc

@@ -43,3 +43,5 @@ class Link:
     turnaround_ns: int = 0
     idle_timeout_ns: int | None = None
     """The device closes a TCP connection after this long without a byte; None: never."""
+    broadcast: bool = True
+    """On a serial line the device acts on requests to unit 0 (it never answers them)."""

@@ -205,11 +205,12 @@ class Table:
 
 
 def read_link(table: Table) -> Link:
-    """The `[link]` table: unit policy, turnaround, idle time-out."""
+    """The `[link]` table: unit policy, turnaround, idle time-out, what becomes of a broadcast (`act`, `ignore`)."""
     policy = table.fact("unit_policy").choice("value", [p.value for p in UnitPolicy])
     turnaround_ns = table.fact("turnaround").duration_ns("value")
     idle_ns = table.fact("idle_timeout").duration_ns("value") if table.has("idle_timeout") else None
-    return Link(UnitPolicy(policy), turnaround_ns, idle_ns)
+    broadcast = table.fact("broadcast").choice("value", ["act", "ignore"]) if table.has("broadcast") else "act"
+    return Link(UnitPolicy(policy), turnaround_ns, idle_ns, broadcast == "act")
 
 
 def read_hole(table: Table, key: str) -> Hole:

@@ -1,37 +1,35 @@
 """Modbus on TCP, sans I/O: a stream of bytes in any fragmentation becomes replies in the order of the requests.
 
-Owns the MBAP header (Modbus messaging on TCP/IP implementation guide V1.0b, section 3.1.3), unit ids and the time a
-device takes to answer; what it answers comes from a data model per unit id.
+Owns unit ids behind one address and the time a device takes to answer; the header is `emulator/modbus/mbap.py`'s, what
+is answered comes from a data model per unit id.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
-from emulator.modbus.frames import Framing
+from emulator.modbus.frames import Framing, MbapCutter
 from emulator.modbus.link import Link, UnitPolicy
-from emulator.modbus.pdu import MAX_PDU_BYTES, DataModel, Responder, exception_reply
+from emulator.modbus.mbap import PORT, MbapSplitter, encode
+from emulator.modbus.pdu import DataModel, Responder, exception_reply
 from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
 
-PORT = 502
+__all__ = ["PORT", "Answer", "ModbusTcpConversation", "ModbusTcpDevice"]
 
-_MBAP = struct.Struct(">HHHB")
-_LENGTHS = struct.Struct(">HH")
-_MIN_LENGTH = 2
-_MAX_LENGTH = MAX_PDU_BYTES + 1
+Answer: TypeAlias = Callable[[int, bytes, Instant], bytes | None]
+"""(unit, request PDU, now) -> the reply PDU, None where nobody answers."""
+
 _CLOSED: tuple[Action, ...] = (Close(),)
-_NOTHING: tuple[Action, ...] = ()
 
 
 class ModbusTcpDevice:
     """A Modbus server that can be called: one data model for each unit id behind one address.
 
     `units` maps unit ids to models; a device of its own has one, a gateway several. Requests for other ids are treated
-    as `link.unit_policy` says; `IGNORE` gives them to the first model.
+    as `link.unit_policy` says; `IGNORE` gives them to the first model. What carries the same units differently
+    (`rtu_tcp`, `udp`, `secure`) is made of a device of this class.
     """
-
-    __slots__ = ("_fallback", "_refusal", "_responders", "link", "ports", "units")
 
     framing = Framing.MBAP
     """How its requests and replies are framed."""
@@ -43,9 +41,14 @@ class ModbusTcpDevice:
         self.ports: tuple[int, ...] = (port,)
         self.link = link if link is not None else Link()
         self._responders = {unit: Responder(model) for unit, model in units.items()}
-        first = next(iter(self._responders.values()))
-        self._fallback = first if self.link.unit_policy is UnitPolicy.IGNORE else None
+        self._fallback: Responder | None = None
+        if self.link.unit_policy is UnitPolicy.IGNORE:
+            self._fallback = next(iter(self._responders.values()))
         self._refusal = self.link.unit_policy.exception
+
+    def splitting(self) -> Callable[[bytes], Iterator[bytes]]:
+        """What cuts the bytes of a new conversation into pieces of one request each, as frames stand there."""
+        return MbapCutter().pieces
 
     def over(self, change: Callable[[DataModel], DataModel]) -> ModbusTcpDevice:
         """A device like this one with each unit's model changed."""
@@ -57,7 +60,7 @@ class ModbusTcpDevice:
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a connection; `peer` makes no difference."""
-        return ModbusTcpConversation(self)
+        return ModbusTcpConversation(self.answer, self.link)
 
     def answer(self, unit: int, pdu: bytes, now: Instant) -> bytes | None:
         """The reply PDU of `unit` to one request PDU; None when nobody answers."""
@@ -68,55 +71,47 @@ class ModbusTcpDevice:
             return None
         return exception_reply(pdu[0], self._refusal)
 
+    def answer_as_slaves(self, unit: int, pdu: bytes, now: Instant) -> bytes | None:
+        """The same as on a serial line: unit 0 is for all and answered by none, a foreign id is met with silence."""
+        if unit == 0:
+            if self.link.broadcast:
+                for each in self._responders.values():
+                    each.answer(pdu, now)
+            return None
+        responder = self._responders.get(unit)
+        return None if responder is None else responder.answer(pdu, now)
+
 
 class ModbusTcpConversation:
-    """One connection. Holds at most one unfinished frame (under 260 bytes).
+    """One connection. Values are those at the arrival of the request, also when the reply waits for earlier ones.
 
-    A frame with another protocol identifier than 0 is discarded whole, as the implementation guide asks. A length that
-    no Modbus frame can have means that the stream has lost its frame boundary; the connection is closed. Values are
-    those at the arrival of the request, also when the reply waits for earlier ones.
+    A stream that has lost its frame boundary is closed.
     """
 
-    __slots__ = ("_answer", "_closed", "_rest", "_turnaround_ns", "idle_timeout_ns")
+    __slots__ = ("_answer", "_closed", "_splitter", "_turnaround_ns", "idle_timeout_ns")
 
-    def __init__(self, device: ModbusTcpDevice) -> None:
-        self.idle_timeout_ns: int | None = device.link.idle_timeout_ns
-        self._answer = device.answer
-        self._turnaround_ns = device.link.turnaround_ns
-        self._rest = b""
+    def __init__(self, answer: Answer, link: Link) -> None:
+        self.idle_timeout_ns: int | None = link.idle_timeout_ns
+        self._answer = answer
+        self._turnaround_ns = link.turnaround_ns
+        self._splitter = MbapSplitter()
         self._closed = False
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         """Replies to every request completed by `data`, in order, each `turnaround_ns` after the one before."""
-        if self._closed:
-            return _NOTHING
-        if self._rest:
-            data = self._rest + data
-        size = len(data)
+        splitter, answer = self._splitter, self._answer
         actions: list[Action] = []
-        at = 0
-        while size - at >= 6:
-            protocol, length = _LENGTHS.unpack_from(data, at + 2)
-            if not _MIN_LENGTH <= length <= _MAX_LENGTH:
-                self._closed = True
-                self._rest = b""
-                actions += _CLOSED
-                return actions
-            end = at + 6 + length
-            if end > size:
-                break
-            if protocol == 0:
-                unit = data[at + 6]
-                reply = self._answer(unit, data[at + 7 : end], now)
-                if reply is not None:
-                    head = _MBAP.pack(data[at] << 8 | data[at + 1], 0, len(reply) + 1, unit)
-                    actions.append(Send(head + reply, self._turnaround_ns))
-            at = end
-        self._rest = data[at:]
+        for transaction, unit, pdu in splitter.requests(data):
+            reply = answer(unit, pdu, now)
+            if reply is not None:
+                actions.append(Send(encode(transaction, unit, reply), self._turnaround_ns))
+        if splitter.lost and not self._closed:
+            self._closed = True
+            actions += _CLOSED
         return actions
 
     def ended(self, now: Instant) -> Sequence[Action]:
         """The peer is done sending: whatever is under way goes out, then the device closes too."""
-        self._rest = b""
+        self._splitter.forget()
         self._closed = True
         return _CLOSED

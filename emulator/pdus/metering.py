@@ -35,25 +35,28 @@ class Mains(Protocol):
 
 
 class Metering:
-    """Measures the first `metered_outputs` outlets; a product without any shows 0 everywhere.
+    """Measures the first `metered_outputs` outlets one by one, and all together where the product measures the total.
 
-    `gain` is measured over true power, drawn from `seed` within the product's limit; 1 without a seed.
+    What is not measured shows 0. `gain` is measured over true power, drawn from `seed` within the product's limit; 1
+    without a seed.
     """
 
     def __init__(self, product: PduProduct, outlets: Sequence[OutletPort], grid: Mains, seed: Seed | None) -> None:
         self.product = product
         self.gain = 1.0
+        self._tangent = math.tan(math.acos(product.power_factor))
         if seed is not None:
             error = (seed / "gain").normal() * product.power_sigma
             self.gain += min(product.power_limit, max(-product.power_limit, error))
         self._outlets = tuple(outlets[: product.metered_outputs])
+        self._all = tuple(outlets) if product.metered_total else ()
         self._grid = grid
 
     def formula(self, name: str, output: int | None) -> Callable[[Instant], float]:
         """The function from an update tick to the quantity `name` of one output (from 0), or of all for None."""
-        if not self._outlets:
+        outlets = self._all if output is None else self._outlets[output : output + 1]
+        if not outlets:
             return lambda _tick: 0.0
-        outlets = self._outlets if output is None else (self._outlets[output],)
         return functools.partial(_FORMULAS[name], self, outlets)
 
     def frequency_hz(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
@@ -91,6 +94,26 @@ class Metering:
         """The angle of that power factor; 0 without power."""
         return math.degrees(math.acos(self.product.power_factor)) if self.power_w(outlets, tick) else 0.0
 
+    def apparent_va(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
+        """S = P / PF."""
+        return self.power_w(outlets, tick) / self.product.power_factor
+
+    def reactive_var(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
+        """Q = P tan(phi)."""
+        return self.power_w(outlets, tick) * self._tangent
+
+    def reactive_energy_varh(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
+        """Since the start of the run."""
+        return self.energy_wh(outlets, tick) * self._tangent
+
+    def run_s(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
+        """Seconds since the start of the run, when the counters stood at 0."""
+        return max(0, tick) / SECOND
+
+    def inrush_current_a(self, outlets: tuple[OutletPort, ...], tick: Instant) -> float:
+        """The highest peak among the latest closings."""
+        return max(outlet.inrush_a(max(0, tick)) for outlet in outlets)
+
 
 _FORMULAS: dict[str, Callable[[Metering, tuple[OutletPort, ...], Instant], float]] = {
     "frequency_hz": Metering.frequency_hz,
@@ -100,4 +123,9 @@ _FORMULAS: dict[str, Callable[[Metering, tuple[OutletPort, ...], Instant], float
     "energy_wh": Metering.energy_wh,
     "power_factor": Metering.power_factor,
     "phase_deg": Metering.phase_deg,
+    "apparent_va": Metering.apparent_va,
+    "reactive_var": Metering.reactive_var,
+    "reactive_energy_varh": Metering.reactive_energy_varh,
+    "run_s": Metering.run_s,
+    "inrush_current_a": Metering.inrush_current_a,
 }

@@ -15,8 +15,11 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import httpx
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
+
+from firmware_mocks.controllers.modbus_link import Link
 
 Mode: TypeAlias = Literal["mine", "sleep"]
 
@@ -47,26 +50,27 @@ class DispatchReading:
 
 
 class ModbusUnit:
-    """A persistent Modbus TCP connection to one unit; reconnects on the request after a failure."""
+    """One unit over a persistent link; reconnects on the request after a failure."""
 
-    def __init__(self, address: str, port: int, unit: int, timeout_s: float) -> None:
-        self._client = AsyncModbusTcpClient(address, port=port, timeout=timeout_s, retries=0, reconnect_delay=0)
+    def __init__(self, link: Link, unit: int) -> None:
+        self._link, self._client = link, link.client
         self._unit = unit
-        self.name = f"{address}:{port}/{unit}"
+        self.name = f"{link.name}/{unit}"
 
-    async def ask(self, send: Callable[[AsyncModbusTcpClient, int], Awaitable[ModbusPDU]]) -> ModbusPDU:
+    async def ask(self, send: Callable[[ModbusBaseClient, int], Awaitable[ModbusPDU]]) -> ModbusPDU:
         """One request and its good reply. Raises DeviceError."""
-        try:
-            if not self._client.connected and not await self._client.connect():
-                raise DeviceError(f"{self.name}: no connection")
-            reply = await send(self._client, self._unit)
-        except (ModbusException, OSError) as error:
-            self._client.close()  # a late reply must not meet the next request
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Python 3.11's wait_for takes a cancellation at the very instant of its time-out for the time-out.
-                raise asyncio.CancelledError from error
-            raise DeviceError(f"{self.name}: {error}") from error
+        async with self._link.turn:
+            try:
+                if not self._client.connected and not await self._client.connect():
+                    raise DeviceError(f"{self.name}: no connection")
+                reply = await send(self._client, self._unit)
+            except (ModbusException, OSError) as error:
+                self._client.close()  # a late reply must not meet the next request
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # Python 3.11's wait_for takes a cancellation at the very instant of its time-out for the time-out.
+                    raise asyncio.CancelledError from error
+                raise DeviceError(f"{self.name}: {error}") from error
         if reply.isError():
             raise DeviceError(f"{self.name}: exception code {getattr(reply, 'exception_code', '?')}")
         return reply
@@ -118,8 +122,8 @@ class NetioPdu(ModbusUnit):
 
     _FIRST_COIL: ClassVar[int] = 101
 
-    def __init__(self, address: str, port: int, unit: int, timeout_s: float) -> None:
-        super().__init__(address, port, unit, timeout_s)
+    def __init__(self, link: Link, unit: int) -> None:
+        super().__init__(link, unit)
         self.closed: tuple[bool, ...] = ()
 
     async def refresh(self) -> None:

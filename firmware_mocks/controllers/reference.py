@@ -23,6 +23,7 @@ from firmware_mocks.controllers import drivers
 from firmware_mocks.controllers.decision import Decider, Roster, Seen
 from firmware_mocks.controllers.drivers import DeviceError
 from firmware_mocks.controllers.hands import MinerHand, Outlet, PduHand
+from firmware_mocks.controllers.modbus_link import TRANSPORTS, Links
 from firmware_mocks.controllers.settings import ConfigError, Settings, Way, load
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,12 @@ class Controller:
         self._nominal_hz = float(site["nominal_hz"])
         self._decider = Decider(settings, _sold_w(inventory, settings), float(site["nominal_w"]))
         meter = _poi_meter(inventory)
-        self._meter = drivers.METERS[meter["product"]](meter["address"], meter["port"], meter["unit"], poll.timeout_s)
+        self._links = Links(poll.timeout_s)
+        self._meter = drivers.METERS[meter["product"]](self._links.to(meter), meter["unit"])
         self._dispatch: drivers.DispatchBlock | None = None
         if (entry := _dispatch_signal(inventory)) is not None:
             product = drivers.SIGNALS[entry["product"]]
-            self._dispatch = product(entry["address"], entry["port"], entry["unit"], poll.timeout_s)
+            self._dispatch = product(self._links.to(entry), entry["unit"])
 
         self._http = drivers.http_client(retry.firmware_timeout_s, retry.request_timeout_s)
         self._gate = asyncio.Semaphore(retry.concurrency)
@@ -71,7 +73,7 @@ class Controller:
 
     def _pdu_driver(self, entry: Mapping[str, Any]) -> drivers.Pdu:
         product = drivers.PDUS[entry["product"]]
-        return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+        return product(self._links.to(entry), entry["unit"])
 
     def _pdu(self, entry: Mapping[str, Any]) -> PduHand:
         pdu = PduHand(self._pdu_driver(entry), self._settings.retry, self._replace_outlets)
@@ -248,6 +250,9 @@ def _known(entry: Mapping[str, Any], products: Mapping[str, object]) -> None:
     if (product := entry["product"]) not in products:
         names = ", ".join(products)
         raise ConfigError(f"inventory: {entry['id']}: no driver for product {product!r}; there is one for {names}")
+    if (transport := entry.get("transport", "tcp")) not in TRANSPORTS:
+        names = ", ".join(TRANSPORTS)
+        raise ConfigError(f"inventory: {entry['id']}: no client for transport {transport!r}; there is one for {names}")
 
 
 Config: TypeAlias = Settings | Mapping[str, Any] | str | Path | None

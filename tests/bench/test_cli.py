@@ -428,7 +428,9 @@ def test_files_are_checked_by_what_they_are_and_all_problems_are_told(
     )
 
 
-@pytest.mark.parametrize("kind", ["models", "firmware", "meters", "pdus", "services", "profiles", "rigs", "suites"])
+@pytest.mark.parametrize(
+    "kind", ["models", "firmware", "meters", "pdus", "relays", "services", "profiles", "rigs", "suites"]
+)
 def test_everything_that_ships_is_listed(capsys: Capture, kind: str) -> None:
     ended = ramprig(capsys, "list", kind, "--json")
     rows = told(ended)[kind]
@@ -443,7 +445,7 @@ def test_everything_that_ships_is_listed(capsys: Capture, kind: str) -> None:
     assert first in shown.out
 
 
-@pytest.mark.parametrize("kind", ["models", "meters", "pdus", "profiles"])
+@pytest.mark.parametrize("kind", ["models", "meters", "pdus", "relays", "profiles"])
 def test_figures_are_listed_with_their_grade_and_source(capsys: Capture, kind: str) -> None:
     for row in told(ramprig(capsys, "list", kind, "--json"))[kind]:
         assert row.get("grade") or row["grades"]

@@ -23,16 +23,22 @@ def table() -> dict[str, Any]:
         "firmware": "luxos", "credentials": {"username": "root", "password": "root"}, "feeder": "feeder-1",
         "pdu": "pdu-01", "outlet": "pdu-01.1", "nominal_w": 3500.0, "nominal_ths": 200.0,
     }  # fmt: skip
-    device = {"address": "127.1.250.1", "port": 502, "unit": 1}
+    device = {"transport": "tcp", "address": "127.1.250.1", "port": 502, "unit": 1, "line": None}
+    line = {"id": "rs485", "path": "/dev/pts/7", "baud": 9600, "parity": "none", "data_bits": 8, "stop_bits": 1}
+    hung = {"transport": "rtu", "address": None, "port": None, "unit": 7, "line": line}
     return {
         "schema": 1,
         "site": {"name": "yard", "nominal_w": 7100.0, "nominal_hz": 60.0, "commitment_w": 7000},
         "miners": [{**miner, "id": "miner-0001"}, {**miner, "id": "miner-0002", "address": "127.1.1.2"}],
-        "meters": [{**device, "id": "meter-poi", "product": "eastron_sdm630", "measures": "poi"}],
+        "meters": [
+            {**device, "id": "meter-poi", "product": "eastron_sdm630", "measures": "poi"},
+            {**hung, "id": "meter-2", "product": "eastron_sdm630", "measures": "feeder-1"},
+        ],
         "pdus": [
             {**device, "id": "pdu-01", "product": "netio_powerpdu_4ps",
              "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"]}]},
         ],
+        "relays": [{**device, "id": "relay-feeder-1", "product": "sel_751a", "protects": "feeder-1"}],
         "signals": [{**device, "id": "dispatch", "kind": "dispatch", "product": "ramprig_dispatch"}],
     }  # fmt: skip
 

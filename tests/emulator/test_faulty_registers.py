@@ -133,6 +133,9 @@ class Outlet:
 
     id = "o"
 
+    def inrush_a(self, at: Instant) -> float:
+        return 0.0
+
     def closed(self, at: Instant) -> bool:
         return True
 
@@ -253,8 +256,8 @@ def test_a_shifted_pdu_switches_the_neighbour() -> None:
     device = Pdu(NETIO, outlets, Grid(50.0, 1e6)).device()
     plan = FaultPlan([Fault("p", "address_shift")], Seed(1))
     behind = with_register_faults(plan, "p", "pdu", device, dict).units[1]
-    behind.write_coil(NETIO.outputs_at, 0, S)
-    behind.write_register(NETIO.outputs_at + 1, 0, S)
+    behind.write_coil(NETIO.coils.first_output, 0, S)
+    behind.write_register(NETIO.coils.first_output + 1, 0, S)
     assert switched == [(1, False), (2, False)]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from emulator.clock import Clock, run
 from emulator.line import OUTPUT_LIMIT_BYTES
-from emulator.network import Network, NetworkError, PortInUseError, PortPermissionError, _explained
+from emulator.network import Network, NetworkError, PortInUseError, PortPermissionError, explained
 from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send
 
 Answer = Callable[[bytes, Instant], Sequence[Action]]
@@ -146,14 +146,14 @@ def test_two_networks_cannot_share_a_port() -> None:
 
 
 def test_errors_of_binding_name_the_port_and_the_remedy() -> None:
-    denied = _explained(OSError(errno.EACCES, ""), "127.1.1.1", 80)
+    denied = explained(OSError(errno.EACCES, ""), "127.1.1.1", 80)
     assert isinstance(denied, PortPermissionError)
     assert "ip_unprivileged_port_start=80" in str(denied)
     assert "--time virtual" in str(denied)
-    taken = _explained(OSError(errno.EADDRINUSE, ""), "0.0.0.0", 502)
+    taken = explained(OSError(errno.EADDRINUSE, ""), "0.0.0.0", 502)
     assert isinstance(taken, PortInUseError)
     assert "502" in str(taken)
-    assert "Cannot assign" in str(_explained(OSError(errno.EADDRNOTAVAIL, ""), "10.0.0.1", 502))
+    assert "Cannot assign" in str(explained(OSError(errno.EADDRNOTAVAIL, ""), "10.0.0.1", 502))
 
 
 def test_actions_are_carried_out_in_order_each_at_its_own_delay() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator import catalogue, loads
-from emulator.fleet import Fleet, MinerSpec
+from emulator.fleet import INRUSH_TAU_S, Fleet, MinerSpec
 from emulator.grid import Grid, SwingResponse
 from emulator.seed import Seed
 from emulator.site import COIL_W, FeederSpec, OutletSpec, PduSpec, Site, SiteSpec, split
@@ -144,3 +144,148 @@ def test_sun_and_wind_feed_in() -> None:
     assert sun.at(0) == pytest.approx(0.0, abs=1e-6)
     assert (loads.wind(1e6, 3600 * S, Seed(2)).value <= 0.0).all()
     assert loads.cooling(Signal.constant(1e6)).at(0) == pytest.approx(5e4)
+
+
+# ---- contactors, breakers, inrush ----------------------------------------------------------------------------------
+
+
+def test_a_pulse_of_the_relay_shorter_than_the_contactors_delay_leaves_the_miners_on() -> None:
+    site = site_of()
+    outlet = next(iter(site.outlets.values()))
+    before = outlet.load_w(0)
+    outlet.switch(False, S)
+    outlet.switch(True, S + outlet.open_ns - 1)
+    site.fleet.advance(10 * S)
+    assert outlet.load_w(10 * S) == before
+    assert site.fleet.log.size == len(site.fleet)
+    assert outlet.relay.closed_ns(0, 2 * S) == 2 * S - outlet.open_ns + 1
+    outlet.switch(False, 20 * S)
+    outlet.switch(True, 20 * S + outlet.open_ns)
+    assert outlet.load_w(20 * S + outlet.open_ns) == 0.0
+    assert outlet.load_w(20 * S + outlet.open_ns + outlet.close_ns) > 0.0
+
+
+def test_a_breaker_takes_miners_and_loads_of_its_feeder_and_gives_them_back() -> None:
+    site = site_of()
+    heard: list[tuple[int, int, bool]] = []
+    site.on_mains = lambda at, rows, closed: heard.append((at, rows.size, closed))
+    branch, other = site.feeders["f0"], site.feeders["f1"]
+    before, whole_w = other.power_w(0), site.poi.power_w(0)
+    parts = branch.breaker.trip(10 * S)
+    assert parts == 10 * S + branch.breaker.spec.open_ns
+    assert branch.power_w(parts - 1) > 20_000.0
+    assert branch.power_w(parts) == 0.0
+    assert other.power_w(parts) == before
+    assert site.poi.power_w(parts) < whole_w - 20_000.0
+    meet = branch.breaker.close(20 * S)
+    assert meet == 20 * S + branch.breaker.spec.close_ns
+    assert branch.power_w(600 * S) > 20_000.0
+    assert branch.energy_j(parts, meet) == 0.0
+    assert heard == [(parts, 6, False), (meet, 6, True)]
+    assert branch.voltage_v(15 * S) == 240.0
+
+
+def test_the_recorders_loads_are_cut_as_the_meters_see_it() -> None:
+    site = site_of()
+    site.feeders["f0"].breaker.trip(10 * S)
+    site.feeders["f0"].breaker.close(20 * S)
+    site.fleet.advance(100 * S)
+    t = np.arange(0, 100 * S, 7 * S, dtype=np.int64)
+    others_w = site.spec.idle_w + sum(gain * signal.sample(t) for signal, gain in site.loads())
+    series = site.fleet.log.power_series(t, site.row_weights()) + others_w
+    np.testing.assert_allclose(series, [site.poi.power_w(int(at)) for at in t], rtol=1e-9)
+
+
+def test_an_outlet_is_on_only_where_its_own_contacts_and_the_breaker_are() -> None:
+    site = site_of()
+    first, second = (site.outlets[f"p0.{i}"] for i in range(2))
+    breaker = site.feeders["f0"].breaker
+    first.switch(False, S)
+    breaker.trip(10 * S)
+    second.switch(False, 20 * S)
+    first.switch(True, 30 * S)
+    assert first.load_w(40 * S) == second.load_w(40 * S) == 0.0
+    meet = breaker.close(50 * S)
+    assert meet is not None
+    assert first.load_w(meet) > 0.0
+    assert second.load_w(600 * S) == 0.0
+
+
+def staggered(miners: int = 12) -> Site:
+    specs = [MinerSpec(f"m{i}", catalogue.model("s21"), catalogue.family("luxos")) for i in range(miners)]
+    outlets = tuple(OutletSpec(f"p.{i}", g) for i, g in enumerate(split(range(miners), 4)))
+    pdu = PduSpec("p", outlets, contactor=False, return_ns=2 * S, return_step_ns=3 * S)
+    return Site(SiteSpec("staggered", (FeederSpec("f", (pdu,)),)), Fleet(specs, Seed(3)), Grid(60.0, 1.0), Seed(3))
+
+
+def test_outlets_return_one_after_another_when_the_mains_come_back() -> None:
+    site = staggered()
+    breaker, outlets = site.feeders["f"].breaker, list(site.outlets.values())
+    parts, meet = breaker.trip(10 * S), breaker.close(20 * S)
+    assert parts is not None
+    assert meet is not None
+    assert [outlet.closed(parts) for outlet in outlets] == [False] * 4
+    assert [list(outlet.mains.moves(meet)) for outlet in outlets] == [
+        [(meet + (2 + 3 * n) * S, True)] for n in range(4)
+    ]
+    assert [bool(outlet.load_w(meet + 6 * S)) for outlet in outlets] == [True, True, False, False]
+    assert outlets[0].voltage_v(15 * S) == 0.0
+
+
+def test_a_second_trip_during_the_return_takes_back_what_had_not_returned() -> None:
+    site = staggered()
+    breaker, outlets = site.feeders["f"].breaker, list(site.outlets.values())
+    breaker.trip(10 * S)
+    meet = breaker.close(20 * S)
+    assert meet is not None
+    parts = breaker.trip(meet + 6 * S)
+    assert parts is not None
+    assert [len(outlet.mains.instants) for outlet in outlets] == [3, 3, 1, 1]
+    assert site.feeders["f"].power_w(parts + 60 * S) == 0.0
+
+
+def test_a_miner_that_gets_its_mains_draws_an_inrush_that_is_gone_in_ten_milliseconds() -> None:
+    site = site_of(contactor=False)
+    outlet = next(iter(site.outlets.values()))
+    outlet.switch(False, S)
+    outlet.switch(True, 10 * S)
+    n = outlet.rows.size
+    peak_w = n * 240.0 * site.spec.inrush_a / 2**0.5
+    assert outlet.power_w(10 * S) == pytest.approx(n * 15.0 + peak_w)
+    assert outlet.power_w(10 * S + 10 * MS) == pytest.approx(n * 15.0 + peak_w * np.exp(-4.0))
+    assert outlet.power_w(11 * S) == pytest.approx(n * 15.0)
+    extra_j = outlet.energy_j(10 * S, 11 * S) - n * 15.0
+    assert extra_j == pytest.approx(peak_w * INRUSH_TAU_S)
+    assert outlet.inrush_a(9 * S) == 0.0
+    assert outlet.inrush_a(11 * S) == n * site.spec.inrush_a
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from(["p0.0", "p0.1", "p1.0", "f0"]), st.booleans(), st.integers(1, 300)), max_size=10
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(moves)
+def test_outlets_sum_to_their_feeder_and_inrush_is_never_negative_and_all_in_the_energy(
+    moves: list[tuple[str, bool, int]],
+) -> None:
+    site, calm = site_of(contactor=False), site_of(contactor=False)
+    calm.fleet.inrush_w[:] = 0.0
+    for one in (site, calm):
+        for what, closed, at in sorted(moves, key=lambda move: move[2]):
+            if what == "f0":
+                (one.feeders[what].breaker.close if closed else one.feeders[what].breaker.trip)(at * S)
+            else:
+                one.outlets[what].switch(closed, at * S)
+    end = 400 * S
+    for name, branch in site.feeders.items():
+        outlets_j = sum(outlet.energy_j(0, end) for outlet in branch.outlets)
+        loads_j = sum(load.integral(0, end) for load in branch.loads)
+        assert branch.energy_j(0, end) == pytest.approx(1.015 * (outlets_j + loads_j)), name
+        closings = sum(outlet.rows.size * outlet.mains.closings(0, end) for outlet in branch.outlets)
+        extra_j = branch.energy_j(0, end) - calm.feeders[name].energy_j(0, end)
+        each_j = 240.0 * site.spec.inrush_a / 2**0.5 * INRUSH_TAU_S
+        assert extra_j == pytest.approx(1.015 * closings * each_j, abs=1e-3)
+        for at in range(0, 400, 13):
+            assert branch.power_w(at * S) >= calm.feeders[name].power_w(at * S) - 1e-6

@@ -51,6 +51,9 @@ class Supply:
     def voltage_v(self, at: int) -> float:
         return 230.0
 
+    def inrush_a(self, at: int) -> float:
+        return 0.0
+
     def closed(self, at: int) -> bool:
         return self.state
 
@@ -107,7 +110,7 @@ def modbus_tcp(data: bytes) -> None:
             frame = frames.opened(action.data, Framing.MBAP)
             assert frame is not None
             assert len(action.data) <= 260
-    if not any(_writes(piece) for piece in frames.Cutter(Framing.MBAP).pieces(data[2:])):
+    if not any(_writes(piece) for piece in frames.MbapCutter().pieces(data[2:])):
         assert talk(device, 502, data[1] % 40, data[2:], apart_ns=0) == once
 
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.modbus.frames import Cutter, Frame, Framing, crc16, opened
+from emulator.modbus.frames import Frame, Framing, MbapCutter, opened
+from emulator.modbus.rtu import crc16
 
 frames = st.builds(
     Frame,
     st.sampled_from(Framing),
     st.integers(0, 255),
-    st.binary(min_size=1, max_size=253),
+    st.binary(min_size=1, max_size=252),
     st.integers(0, 0xFFFF),
 )
 
@@ -30,7 +31,7 @@ def test_a_sealed_frame_opens_as_what_it_was(frame: Frame) -> None:
 @given(st.binary(max_size=300), st.sampled_from(Framing))
 def test_any_bytes_open_as_a_frame_of_the_same_bytes_or_not_at_all(data: bytes, framing: Framing) -> None:
     frame = opened(data, framing)
-    assert frame is None or frame.sealed().lower() == data.lower()
+    assert frame is None or frame.sealed() == data
 
 
 @given(frames, st.data())
@@ -40,8 +41,7 @@ def test_a_serial_frame_with_one_wrong_bit_is_none(frame: Frame, data: st.DataOb
     sealed = bytearray(frame.sealed())
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[bit // 8] ^= 1 << bit % 8
-    again = opened(bytes(sealed), frame.framing)
-    assert again is None or again == Frame(frame.framing, frame.unit, frame.pdu), "a digit in the other case"
+    assert opened(bytes(sealed), frame.framing) is None
 
 
 def test_the_checksum_is_that_of_the_specification() -> None:
@@ -54,16 +54,16 @@ def test_the_checksum_is_that_of_the_specification() -> None:
 @given(st.lists(st.binary(min_size=1, max_size=253), max_size=6), st.lists(st.integers(0, 400), max_size=20))
 def test_a_stream_is_cut_into_its_requests_whatever_the_fragmentation(pdus: list[bytes], cuts: list[int]) -> None:
     sent = [Frame(Framing.MBAP, 1, pdu, number).sealed() for number, pdu in enumerate(pdus)]
-    stream, cutter, pieces = b"".join(sent), Cutter(Framing.MBAP), []
+    stream, cutter, pieces = b"".join(sent), MbapCutter(), []
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     for start, stop in pairwise(edges):
         pieces += list(cutter.pieces(stream[start:stop]))
     assert pieces == sent
 
 
-@given(st.lists(st.binary(max_size=600), max_size=8), st.sampled_from([None, *Framing]))
-def test_no_byte_is_lost_and_less_than_a_frame_is_held(parts: list[bytes], framing: Framing | None) -> None:
-    cutter, out = Cutter(framing), b""
+@given(st.lists(st.binary(max_size=600), max_size=8))
+def test_no_byte_is_lost_and_less_than_a_frame_is_held(parts: list[bytes]) -> None:
+    cutter, out = MbapCutter(), b""
     for part in parts:
         out += b"".join(cutter.pieces(part))
         assert len(cutter._rest) < 260

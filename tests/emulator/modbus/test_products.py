@@ -101,3 +101,13 @@ def test_a_file_that_is_left_as_it_was_loads_from_anywhere(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(METER.read_text(encoding="utf-8"), encoding="utf-8")
     assert meters.read_product(file).id == "mine"
+
+
+@pytest.mark.parametrize(("word", "acts"), [("act", True), ("ignore", False)])
+def test_a_product_may_ignore_broadcasts(tmp_path, word, acts):
+    text = METER.read_text(encoding="utf-8")
+    file = tmp_path / "map.toml"
+    line = f'[link]\nbroadcast = {{ value = "{word}", grade = "S", source = "manual" }}\n'
+    file.write_text(text.replace("[link]\n", line, 1), encoding="utf-8")
+    assert meters.read_product(file).link.broadcast is acts
+    assert meters.load_product("eastron_sdm630").link.broadcast

@@ -172,7 +172,7 @@ def test_contactors_deliver_within_half_a_second_and_load_stays_off_until_recall
 
 def outlet_moves(bench: Bench, closed: bool) -> list[float]:
     """When relays moved, seconds after zero."""
-    moves = [move for outlet in bench.rig.site.outlets.values() for move in outlet._moves]
+    moves = [move for outlet in bench.rig.site.outlets.values() for move in outlet.relay.moves()]
     return sorted(at / SECOND - ZERO_S for at, state in moves if state is closed)
 
 

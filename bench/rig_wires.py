@@ -1,0 +1,104 @@
+"""What a rig file may say of the ways to its Modbus devices: transports, serial lines, gateways, certificates.
+
+Owns the form of those tables and the checks that need only them; who stands where is `bench/ways.py`'s.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bench.config import DurationNs, Table, positive
+
+LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+
+
+def _on_loopback(text: str) -> str:
+    """The address as it is written canonically. Raises ValueError where it is none, or not on the loopback."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IPv4 address; write for example 127.20.1.1") from None
+    if address not in LOOPBACK:
+        raise ValueError(f"{text!r} is not on the loopback interface; take an address inside {LOOPBACK}")
+    return str(address)
+
+
+Address = Annotated[str, AfterValidator(_on_loopback)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+PortNumber = Annotated[int, Field(ge=1, le=65_535)]
+Transport = Literal["tcp", "tls", "udp", "rtu-over-tcp", "ascii-over-tcp"]
+Baud = Annotated[int, Field(ge=300, le=1_000_000)]
+
+
+class WireTable(Table):
+    """How a Modbus device is reached: on an address of its own, on a serial line, or behind a gateway."""
+
+    address: Address | None = None
+    unit: int = Field(default=1, ge=1, le=247)
+    transport: Transport = "tcp"
+    port: PortNumber | None = None
+    line: Id | None = None
+    gateway: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.line is not None and self.gateway is not None:
+            raise ValueError("line and gateway are two ways to one device; keep one of them")
+        shared = "line" if self.line is not None else "gateway" if self.gateway is not None else ""
+        for key in ("address", "transport", "port"):
+            if shared and key in self.model_fields_set:
+                raise ValueError(f"{key} belongs to a device on an address of its own; with `{shared}`, remove it")
+        return self
+
+
+class CharactersTable(Table):
+    """Settings of a serial line."""
+
+    baud: Baud = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+    data_bits: Literal[7, 8] = 8
+
+
+class LineTable(CharactersTable):
+    """A serial line with several devices on it."""
+
+    id: Id
+    kind: Literal["rtu", "ascii"] = "rtu"
+    port: str = Field(default="pty", min_length=1)
+    """`pty`, or the path of a real port."""
+    collisions: bool = False
+    """Whether devices of one unit id are meant: they then speak over one another."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.kind == "rtu" and self.data_bits != 8:
+            raise ValueError('data_bits = 7: RTU needs 8; write 8, or kind = "ascii"')
+        if self.port == "pty" and (self.parity != "none" or self.data_bits != 8):
+            raise ValueError(
+                "a pseudo-terminal has no parity and no 7-bit characters, and programs that set them fail on it; "
+                'write parity = "none" and data_bits = 8, or take a real port'
+            )
+        return self
+
+
+class GatewayTable(CharactersTable):
+    """A gateway: one TCP address, a serial line of its own behind it."""
+
+    id: Id
+    address: Address | None = None
+    port: PortNumber = 502
+    missing: Literal["unmapped", "unreachable", "silent"] = "unreachable"
+    timeout: Annotated[DurationNs, positive] = 1_000_000_000
+
+
+class TlsTable(Table):
+    """Certificates of the devices behind TLS, and what the roles of clients may do. Paths count from the rig file."""
+
+    certificate: str
+    key: str
+    client_ca: str
+    roles: dict[str, Literal["nothing", "read", "write"]] = Field(min_length=1)
