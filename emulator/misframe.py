@@ -41,7 +41,7 @@ def misframed_reply(data: bytes, framing: Framing, how: str, request: bytes, dic
     return request + data if damage.get("echo") else data
 
 
-_IN_THE_FRAME = ("transaction", "unit", "protocol", "function", "pdu", "byte_count", "length")
+_IN_THE_FRAME = ("transaction", "unit", "protocol", "function", "pdu", "registers", "byte_count", "length")
 
 
 def _resealed(frame: Frame, damage: Mapping[str, Any]) -> bytes:
@@ -50,6 +50,9 @@ def _resealed(frame: Frame, damage: Mapping[str, Any]) -> bytes:
         named = damage["function"]
         function = _TWINS.get(frame.function, frame.function ^ 1) if named == "twin" else int(named)
         pdu = bytes((function | pdu[0] & 0x80,)) + pdu[1:]
+    if "registers" in damage and pdu[0] in _COUNTED[2:] and len(pdu) > 3:
+        data = pdu[2 : 2 * damage["registers"]]
+        pdu = bytes((pdu[0], len(data))) + data
     if "byte_count" in damage and pdu[0] in _COUNTED and len(pdu) > 1:
         pdu = pdu[:1] + bytes((max(0, pdu[1] + damage["byte_count"]) & 0xFF,)) + pdu[2:]
     wrong = replace(
@@ -85,7 +88,7 @@ def _lose(data: bytes, count: int, dice: Dice) -> bytes:
 
 def _double(data: bytes, count: int, dice: Dice) -> bytes:
     for _ in range(count):
-        at = _place(len(data), dice)
+        at = _place(len(data) - 1, dice)  # the last one twice is a byte behind the frame, which is another damage
         data = data[: at + 1] + data[at:]
     return data
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from emulator.faults import Fault, FaultPlan, Value
@@ -18,6 +18,7 @@ from emulator.faulty_registers import with_register_faults
 from emulator.grid import Grid
 from emulator.meters.meter import Meter
 from emulator.meters.product import load_product
+from emulator.modbus.tcp import ModbusTcpDevice
 from emulator.seed import Seed
 from emulator.wire import Device, Instant
 
@@ -46,18 +47,18 @@ def faults(timeout_ns: int, framing: str) -> dict[str, tuple[str, dict[str, Valu
     rows: dict[str, tuple[str, dict[str, Value]]] = {
         "no fault": ("delay", {"delay_ns": 0}),
         "`delay` 1.4 time-outs": ("delay", {"delay_ns": timeout_ns * 7 // 5}),
+        "`late_reply`": ("late_reply", {}),
         "`drop`": ("drop", {}),
         "`no_answer`": ("no_answer", {}),
         "`slow_loris`, byte by byte": ("slow_loris", {"interval_ns": 1_000_000}),
         "`partial_reply`, rest after 0.5 time-outs": ("partial_reply", {"after_ns": timeout_ns // 2}),
-        "`partial_reply`, rest after 1.4 time-outs": ("partial_reply", {"after_ns": timeout_ns * 7 // 5}),
+        "`partial_reply`, rest after 3 time-outs": ("partial_reply", {"after_ns": 3 * timeout_ns}),
         "`exception_storm` 06": ("exception_storm", {}),
         "`word_order`": ("word_order", {}),
         "`no_value` NaN": ("no_value", {}),
     }
     if framing == "mbap":
         rows |= {
-            "`late_reply`": ("late_reply", {}),
             "`reset`, RST in the frame": ("reset", {"after_bytes": 5}),
             "`reset`, FIN in the frame": ("reset", {"after_bytes": 5, "by": "fin"}),
             "`hang_up`": ("hang_up", {}),
@@ -70,12 +71,12 @@ def faults(timeout_ns: int, framing: str) -> dict[str, tuple[str, dict[str, Valu
 HOWS = {
     "mbap": (
         "transaction", "transaction_0", "protocol", "length_long", "length_short", "unit", "unit_0", "function",
-        "function_80", "byte_count_short", "byte_count_long", "cut", "leading_zero", "trailing_zero", "extra_bytes",
-        "twice", "echo",
+        "function_80", "fewer_registers", "byte_count_short", "byte_count_long", "cut", "leading_zero",
+        "trailing_zero", "extra_bytes", "twice", "echo",
     ),
     "rtu": (
-        "bit", "lost_byte", "doubled_byte", "unit", "function", "function_80", "byte_count_short", "cut",
-        "leading_zero", "trailing_zero", "echo",
+        "bit", "lost_byte", "doubled_byte", "unit", "function", "function_80", "fewer_registers", "byte_count_short",
+        "cut", "leading_zero", "trailing_zero", "echo",
     ),
 }  # fmt: skip
 
@@ -85,13 +86,15 @@ def meter() -> Meter:
     return Meter(_PRODUCT, Point(), Grid(50.0, 1e6))
 
 
-def faulty(kind: str, given: Mapping[str, Value], port: int = 502, device: Device | None = None) -> Device:
-    """The meter with a fault on the first of the two reads."""
+def faulty(
+    kind: str, given: Mapping[str, Value], port: int = 502, way: Callable[[ModbusTcpDevice], Device] = lambda d: d
+) -> Device:
+    """The meter with a fault on the first of the two reads; `way` makes another device of one on TCP."""
     aimed = {**given, "registers": "*" if kind == "late_reply" else str(HIT)}  # the second is the one that is answered
     plan = FaultPlan([Fault("m", kind, parameters=aimed)], Seed(1))
     whole = meter()
     own = with_register_faults(plan, "m", "meter", whole.device(port), whole.tables)
-    return with_faults(plan, "m", "meter", own if device is None else device)
+    return with_faults(plan, "m", "meter", way(own))
 
 
 def as_float(words: list[int]) -> float:
@@ -105,6 +108,12 @@ def outcome(address: int, value: float | None, took: float) -> str:
         return "time-out" if took >= 0.9 else "error"
     known = [at for at, held in VALUES.items() if math.isclose(held, value, rel_tol=1e-3)]
     return "wrong" if not known else "right" if known[0] == address else "stale"
+
+
+def fits(seen: str, told: str) -> bool:
+    """Whether an observed cell is one that the page has; it may say `right or error` where both are seen."""
+    pairs = zip(seen.split(", "), told.split(", "), strict=True)
+    return all(outcome in words.split(" or ") for outcome, words in pairs)
 
 
 def table(framing: str) -> dict[str, dict[str, str]]:

@@ -75,3 +75,4 @@ def test_every_wrong_frame_that_is_not_drawn_is_on_the_page() -> None:
         there = {how for how, row in misframings().items() if framing in row["framings"]}
         assert set(hows) <= there
         assert framing != "mbap" or there - set(hows) == {"bit"}
+        assert list(table(framing)) == list(faults(TIMEOUT_NS, framing))
