@@ -19,7 +19,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= modbus_tcp modbus_faulty cgminer http looks
+FUZZ_TARGETS ?= modbus_tcp modbus_faulty modbus_ways cgminer http looks
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

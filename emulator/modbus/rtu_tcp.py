@@ -41,16 +41,18 @@ class RtuSplitter:
     @staticmethod
     def _first(data: bytes) -> tuple[int, int] | None:
         """Where the first sound frame begins and ends."""
-        for start in range(len(data) - rtu.MIN_FRAME_BYTES + 1):
+        last = len(data) - rtu.MIN_FRAME_BYTES
+        if last >= 0 and not rtu.known(data[1]):
+            stop = rtu.sound_bytes(data[: rtu.MAX_FRAME_BYTES])
+            if stop is not None:
+                return 0, stop
+        for start in range(last + 1):
+            if not rtu.known(data[start + 1]):  # most of what is junk, and cheap to tell: junk must not stall others
+                continue
             head = data[start : start + rtu.MAX_FRAME_BYTES]
             size = rtu.request_bytes(head)
-            if size is not None:
-                if size <= len(head) and not rtu.crc16(head[:size]):
-                    return start, start + size
-            elif start == 0 and not rtu.known(head[1]):
-                for stop in range(rtu.MIN_FRAME_BYTES, len(head) + 1):
-                    if not rtu.crc16(head[:stop]):
-                        return 0, stop
+            if size is not None and size <= len(head) and not rtu.crc16(head[:size]):
+                return start, start + size
         return None
 
 

@@ -14,13 +14,16 @@ from pymodbus.client import AsyncModbusTcpClient
 from emulator.clock import Clock, run
 from emulator.faults import Fault, FaultPlan, Value
 from emulator.faulty_link import FaultyDevice, with_faults
-from emulator.modbus.frames import Frame, Framing
+from emulator.modbus.frames import Frame, Framing, opened
 from emulator.modbus.link import Link
 from emulator.modbus.pdu import HANDLERS, Model
+from emulator.modbus.rtu_tcp import SerialOverTcpDevice
+from emulator.modbus.serial_device import ModbusSerialDevice, SerialKind
 from emulator.modbus.tcp import ModbusTcpDevice
+from emulator.modbus.udp import ModbusUdpDevice
 from emulator.network import Network
 from emulator.seed import Seed
-from emulator.wire import Action, Close, Instant, Reach, Send
+from emulator.wire import Action, Close, Device, Instant, Reach, Send
 
 MS, S = 1_000_000, 1_000_000_000
 READ, READ_NEXT, COIL = "04 0046 0002", "04 0048 0002", "05 0065 ff00"
@@ -92,6 +95,39 @@ def test_fragments_do_not_change_what_is_hit(asked: list[str], cuts: list[int]) 
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     said = [a for i, j in pairwise(edges) for a in talk.received(stream[i:j], 0)]
     assert pdus(said) == ["0404" + "00460047"] * asked.count(READ)
+
+
+@pytest.mark.parametrize("way", ["udp", "rtu", "ascii", "line"])
+def test_requests_are_named_by_the_same_numbers_on_every_way(way: str) -> None:
+    device = ModbusTcpDevice({1: Noted()})
+    made: dict[str, tuple[Device, Framing]] = {
+        "udp": (ModbusUdpDevice(device, 502), Framing.MBAP),
+        "rtu": (SerialOverTcpDevice(device, 502), Framing.RTU),
+        "ascii": (SerialOverTcpDevice(device, 502, SerialKind.ASCII), Framing.ASCII),
+        "line": (ModbusSerialDevice(1, Noted()), Framing.RTU),
+    }
+    behind, framing = made[way]
+    faults = [
+        Fault("m", "exception_storm", parameters={"registers": "72", "code": 11}),
+        Fault("m", "misframed", parameters={"how": "unit", "functions": "5"}),
+    ]
+    talk = FaultyDevice(behind, faults, Seed(1)).converse(502, "peer", 0)
+    said = []
+    for pdu in (READ, READ_NEXT, COIL):
+        asked = Frame(framing, 1, bytes.fromhex(pdu), 7).sealed()
+        for piece in [asked] if way in ("udp", "line") else [asked[:3], asked[3:]]:
+            said += [action.data for action in talk.received(piece, 0) if isinstance(action, Send)]
+    heard = [opened(data, framing) for data in said]
+    assert [(frame.unit, frame.pdu.hex()) for frame in heard if frame is not None] == [
+        (1, "040400460047"), (1, "840b"), (2, "050065ff00"),
+    ]  # fmt: skip
+
+
+def test_junk_in_a_datagram_is_not_remembered_under_faults_either() -> None:
+    device = FaultyDevice(ModbusUdpDevice(ModbusTcpDevice({1: Noted()}), 502), [Fault("m", "delay")], Seed(1))
+    talk = device.converse(502, "peer", 0)
+    assert list(talk.received(b"\x00\x01\x00", 0)) == []
+    assert pdus(talk.received(request(READ), 0)) == ["040400460047"]
 
 
 def test_a_stream_without_frame_boundaries_is_still_closed_by_the_device() -> None:

@@ -22,7 +22,12 @@ from emulator.meters.product import load_product as load_meter
 from emulator.misread import spans
 from emulator.modbus import frames
 from emulator.modbus.frames import Framing
+from emulator.modbus.gateway import ModbusGateway
+from emulator.modbus.rtu_tcp import SerialOverTcpDevice
+from emulator.modbus.serial_bus import Slave
+from emulator.modbus.serial_device import ModbusSerialDevice, SerialKind
 from emulator.modbus.tcp import ModbusTcpDevice
+from emulator.modbus.udp import ModbusUdpDevice
 from emulator.pdus.pdu import Pdu
 from emulator.pdus.product import list_products as list_pdus
 from emulator.pdus.product import load_product as load_pdu
@@ -135,6 +140,30 @@ def modbus_faulty(data: bytes) -> None:
     talk(FaultyDevice(devices[data[0] % len(devices)], faults, Seed(data[2])), 502, data[2] % 40, data[3:])
 
 
+@cache
+def other_ways() -> tuple[Device, ...]:
+    """The device with every function on UDP, as serial frames on TCP, and behind a gateway."""
+    device = ModbusTcpDevice({1: Store()})
+    slave = Slave(1, ModbusSerialDevice(1, Store()))
+    return (
+        ModbusUdpDevice(device, 502),
+        SerialOverTcpDevice(device, 502),
+        SerialOverTcpDevice(device, 502, SerialKind.ASCII),
+        ModbusGateway([slave]),
+    )
+
+
+def modbus_ways(data: bytes) -> None:
+    """The other transports, plain and behind faults; what a splitter holds is less than a frame."""
+    if len(data) < 3:
+        return
+    devices, chosen = other_ways(), data[1]
+    device = devices[data[0] % len(devices)]
+    talk(device, 502, data[2] % 40, data[3:])
+    faults = [Fault("m", kind, parameters=p) for n, (kind, p) in enumerate(_FAULTS) if chosen >> n % 8 & 1]
+    talk(FaultyDevice(device, faults, Seed(data[2])), 502, data[2] % 40, data[3:])
+
+
 # ---- miners ---------------------------------------------------------------------------------------------------------
 
 _MOST_USES = 2000
@@ -207,6 +236,7 @@ def looks(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "modbus_tcp": modbus_tcp,
     "modbus_faulty": modbus_faulty,
+    "modbus_ways": modbus_ways,
     "cgminer": cgminer,
     "http": http,
     "looks": looks,
@@ -232,6 +262,11 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "modbus_faulty": tuple(
         bytes((n, 1 << n, n)) + frames.Frame(Framing.MBAP, 1, bytes.fromhex("0400460002"), 7).sealed() * 3
         for n in range(8)
+    ),
+    "modbus_ways": tuple(
+        bytes((n, 1 << n, 0)) + frames.Frame(framing, 1, bytes.fromhex(pdu), 7).sealed() * 2
+        for n, framing in enumerate((Framing.MBAP, Framing.RTU, Framing.ASCII, Framing.MBAP))
+        for pdu in ("0400460002", "0f006500040105", "10000200020441200000", "41", "2b0e0100")
     ),
     "cgminer": tuple(
         bytes((n, 0)) + text
