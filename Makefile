@@ -4,6 +4,7 @@
 #   make test    every test: side by side what runs in virtual time, then one by one what runs in real time
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
+#   make fuzz    coverage-guided fuzzing of the codecs, FUZZ_SECONDS for each target (60)
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
@@ -17,11 +18,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= modbus_tcp modbus_faulty modbus_ways cgminer http looks
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint suites bench matrix sanitize emulate aarch64 docs clean
+.PHONY: demo test lint fuzz suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -44,6 +47,11 @@ lint: $(DEV)
 	@"$(BIN)/mypy" --no-error-summary
 	@"$(BIN)/lint-imports" --no-logo
 	@echo "lint: clean"
+
+fuzz: $(DEV)
+	@for target in $(FUZZ_TARGETS); do \
+	  "$(BIN)/python" -m tests.fuzz "$$target" -max_total_time=$(FUZZ_SECONDS) $(ARGS); \
+	done
 
 suites: $(RUN)
 	@"$(BIN)/ramprig" run suite:services --out runs/services $(ARGS)

@@ -6,6 +6,8 @@ no controller (`bench/play.py` does).
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
@@ -17,6 +19,7 @@ from emulator.dispatch import DispatchBlock
 from emulator.faults import FaultPlan
 from emulator.faulty_link import with_faults
 from emulator.faulty_readings import metered, published
+from emulator.faulty_registers import with_register_faults
 from emulator.faulty_site import apply_site_faults, miner_unit, outlet_port
 from emulator.fleet import Fleet, MinerSpec
 from emulator.grid import Grid, SwingResponse
@@ -32,7 +35,7 @@ from firmware_mocks.miners.base import HostInfo
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from bench.layout import Layout
     from emulator.clock import Clock
     from emulator.faults import Fault, FaultHook
+    from emulator.meters.product import Refresh
     from emulator.seed import Seed
     from emulator.wire import Device, Instant
 
@@ -181,12 +185,17 @@ class Rig:
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
             phase_ns = int((own / "phase").uniform() * longest_ns)
             measured, mains = metered(self.faults, place.id, point, self.published)
-            meter = Meter(
-                product, measured, mains, phase_ns, place.unit, own, exports=exports, refresh=place.refresh,
-                settings=place.settings, base=place.base, rated_w=abs(point.power_w(0)), wall=self.clock.wall,
+            make = functools.partial(
+                Meter, product, measured, mains, phase_ns, place.unit, own, exports=exports, settings=place.settings,
+                base=place.base, rated_w=abs(point.power_w(0)), wall=self.clock.wall,
             )  # fmt: skip
+            meter = make(refresh=place.refresh)
             self.meters[place.id] = meter
-            self.wiring.attach(place.id, "meter", place.way, meter.device(place.way.port))
+            device = with_register_faults(
+                self.faults, place.id, "meter", meter.device(place.way.port), meter.tables, self._struck,
+                functools.partial(_slower, make, meter.refresh),
+            )  # fmt: skip
+            self.wiring.attach(place.id, "meter", place.way, device)
 
     def _build_pdus(self, seed: Seed) -> None:
         for place in self.layout.pdus:
@@ -197,7 +206,9 @@ class Rig:
             ]
             auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
             unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id, auxiliary)
-            self.wiring.attach(place.id, "pdu", place.way, unit.device(place.way.port))
+            device = unit.device(place.way.port)
+            device = with_register_faults(self.faults, place.id, "pdu", device, unit.tables, self._struck)
+            self.wiring.attach(place.id, "pdu", place.way, device)
 
     def _build_relays(self) -> None:
         """A relay measures the feeder's own voltage: the true frequency, whatever is published of it."""
@@ -243,3 +254,8 @@ class Rig:
         place = self.layout.miners[row]
         if place.id in self.devices and self.units[row].powered_since_ns(at) is None:
             self.network.drop(place.address)
+
+
+def _slower(make: Callable[..., Meter], refresh: Mapping[str, Refresh], window_ns: int) -> Meter:
+    """The meter that `make` makes, with means over at least `window_ns`."""
+    return make(refresh={name: replace(r, window_ns=max(r.window_ns, window_ns)) for name, r in refresh.items()})

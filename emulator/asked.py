@@ -1,12 +1,18 @@
-"""What a request asks for, told from its bytes alone: the names by which faults pick the requests they hit.
+"""What a request asks for, told from its bytes alone: the names and numbers by which faults pick the requests they hit.
 
-Knows the outsides of the protocols miners speak (HTTP, JSON and text commands); what a request means is the firmware's.
+Knows the outsides of the protocols miners speak (HTTP, JSON and text commands) and the frames of Modbus; what a request
+means is the device's.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from emulator.faults import KINDS, Fault
+from emulator.modbus.frames import Frame, Framing, opened
 
 _HTTP = re.compile(rb"(?:\A|\n)([A-Z]{3,8}) (\S{1,512}) HTTP/\d")
 _COMMAND = re.compile(rb'"(?:command|cmd|method)"\s*:\s*"([^"]{1,256})"')
@@ -17,6 +23,47 @@ _ENVELOPE = re.compile(rb'"enc"\s*:\s*1\b')
 
 MOST_BYTES = 8192
 """As much of a request as is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request. `names` are those of text protocols, `frame` is there for Modbus."""
+
+    data: bytes = b""
+    names: tuple[str, ...] = ()
+    frame: Frame | None = None
+
+    @classmethod
+    def of(cls, data: bytes, framing: Framing | None) -> Asked:
+        """A request to a device that speaks Modbus in this framing, or something else (None)."""
+        return cls(data, names_of(data)) if framing is None else cls(data, (), opened(data, framing))
+
+
+NOTHING = Asked()
+"""What was asked where a device speaks by itself."""
+
+
+def is_meant(fault: Fault, asked: Asked) -> bool:
+    """Whether the fault's `requests`, `functions`, `registers` and `units` let it hit this request."""
+    if fault.lets_by("requests", asked.names):
+        return False
+    parameters, frame = KINDS[fault.kind].parameters, asked.frame
+    for name in ("functions", "units", "registers"):
+        wanted = fault.spans(name) if name in parameters else ()
+        if wanted and (frame is None or not _touches(wanted, _numbers(frame, name))):
+            return False
+    return True
+
+
+def _numbers(frame: Frame, name: str) -> Iterable[range]:
+    if name == "registers":
+        return frame.touched
+    number = frame.function if name == "functions" else frame.unit
+    return (range(number, number + 1),)
+
+
+def _touches(wanted: Iterable[range], touched: Iterable[range]) -> bool:
+    return any(a.start < b.stop and b.start < a.stop for a in wanted for b in touched)
 
 
 def names_of(data: bytes) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 _LENGTH = re.compile(rb"(?i)(\r\ncontent-length:[ \t]*)(\d{1,9})")
+_STATUS = re.compile(rb"HTTP/1\.\d [1-9]\d\d")
 _ENDS = b"\x00\r\n"
 
 
@@ -52,7 +53,7 @@ def opened(data: bytes) -> Envelope | None:
         head, blank, body = data.partition(b"\r\n\r\n")
         told = _LENGTH.search(head)
         whole = told is not None and int(told[2]) == len(body)
-        return Envelope(head + blank, body) if whole and head[9:12].isdigit() else None
+        return Envelope(head + blank, body) if whole and _STATUS.match(head) else None
     if len(data) > 4 and int.from_bytes(data[:4], "little") == len(data) - 4:
         return Envelope(b"", data[4:], prefix=True)
     body = data.rstrip(_ENDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ class Type(Enum):
     GLOBS = "globs"
     CHOICE = "choice"
     TEXT = "text"
+    SPANS = "spans"
 
 
 _EXPECTED = {
@@ -44,7 +46,9 @@ _EXPECTED = {
     Type.NUMBER: "a finite number",
     Type.GLOBS: "names or globs with blanks between",
     Type.TEXT: "text",
+    Type.SPANS: 'whole numbers and ranges of them, like [5, 15] or "70-71"',
 }
+_SPAN = re.compile(r"(\*)|(\d{1,5})(?:-(\d{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Parameter:
     default: Value
     what: str
     of: tuple[str, ...] = ()
+    most: int | None = None
+    """The largest count; None: there is none."""
 
     @property
     def name(self) -> str:
@@ -65,7 +71,8 @@ class Parameter:
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
-        return _EXPECTED.get(self.type, f"one of {', '.join(self.of)}")
+        expected = _EXPECTED.get(self.type, f"one of {', '.join(self.of)}")
+        return expected if self.most is None else f"{expected} to {self.most}"
 
     def read(self, text: object) -> Value:
         """The value as people write it. Raises UnitError where it has a unit that does not fit."""
@@ -75,6 +82,8 @@ class Parameter:
             return parse(text, "fraction")
         if self.type is Type.GLOBS and isinstance(text, list) and all(isinstance(name, str) for name in text):
             return " ".join(name.replace(" ", "_") for name in text)
+        if self.type is Type.SPANS and not isinstance(text, bool):
+            return " ".join(map(str, text)) if isinstance(text, list) else str(text)
         if not isinstance(text, int | float | str):
             raise UnitError(f"{text!r} is not {self.expected}")
         return text
@@ -86,11 +95,12 @@ class Parameter:
         good = {
             Type.DURATION: whole and number >= 0,
             Type.SHARE: 0.0 <= number <= 1.0,
-            Type.COUNT: whole and number >= 1,
+            Type.COUNT: whole and 1 <= number <= (math.inf if self.most is None else self.most),
             Type.NUMBER: math.isfinite(number),
             Type.GLOBS: isinstance(value, str) and value.split() != [],
             Type.CHOICE: value in self.of,
             Type.TEXT: isinstance(value, str),
+            Type.SPANS: isinstance(value, str) and value.split() != [] and all(map(_SPAN.fullmatch, value.split())),
         }[self.type]
         return None if good else f"{value!r} is not {self.expected}"
 
@@ -113,8 +123,22 @@ _PROBABILITY = Parameter("probability", Type.SHARE, 1.0, "chance of each occasio
 FILTERS: Mapping[str, Parameter] = MappingProxyType({
     "ports": Parameter("ports", Type.GLOBS, "*", "ports of the target that are hit"),
     "requests": Parameter("requests", Type.GLOBS, "*", "requests that are hit, by the names of emulator/asked.py"),
+    "functions": Parameter("functions", Type.SPANS, "*", "function codes of Modbus requests that are hit"),
+    "registers": Parameter("registers", Type.SPANS, "*", "Modbus requests that touch one of these addresses are hit"),
+    "units": Parameter("units", Type.SPANS, "*", "unit ids of Modbus requests that are hit"),
 })  # fmt: skip
 """Parameters that narrow a fault down; a kind that has one names it under `filters`."""
+
+_TOGETHER = {"modbus": ("functions", "registers", "units")}
+"""What `filters` may say in one word."""
+
+
+def spans(text: str) -> tuple[range, ...]:
+    """The numbers of a parameter of type `spans`; empty for `*`, which stands for all of them."""
+    found = [_SPAN.fullmatch(word) for word in text.split()]
+    if any(span is not None and span[1] for span in found):
+        return ()
+    return tuple(range(int(span[2]), int(span[3] or span[2]) + 1) for span in found if span is not None)
 
 
 def _kinds() -> Mapping[str, Kind]:
@@ -123,7 +147,7 @@ def _kinds() -> Mapping[str, Kind]:
     kinds = {}
     for name, raw in tomllib.loads(text).items():
         parameters = [_parameter(key, entry) for key, entry in raw.get("parameters", {}).items()]
-        filters = [FILTERS[key] for key in raw.get("filters", ())]
+        filters = [FILTERS[key] for word in raw.get("filters", ()) for key in _TOGETHER.get(word, (word,))]
         kinds[name] = Kind(
             name, raw["boundary"], tuple(raw["targets"]),
             MappingProxyType({p.name: p for p in (*parameters, *filters, _PROBABILITY)}),
@@ -136,7 +160,7 @@ def _parameter(key: str, raw: Mapping[str, Any]) -> Parameter:
     of = raw.get("of", ())
     if isinstance(of, str):  # the names of the tables of a neighbouring file
         of = tomllib.loads((files(__package__) / of).read_text(encoding="utf-8"))
-    bare = Parameter(key, Type(raw["is"]), 0, raw["what"], tuple(of))
+    bare = Parameter(key, Type(raw["is"]), 0, raw["what"], tuple(of), raw.get("most"))
     return replace(bare, default=bare.read(raw["default"]))
 
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TypeAlias
 
-from emulator.fault_kinds import KINDS, FaultError, Kind, Parameter, Type, Value, kind_named, near
+from emulator.fault_kinds import FILTERS, KINDS, FaultError, Kind, Parameter, Type, Value, kind_named, near, spans
 from emulator.seed import Seed
 from emulator.units import UnitError, duration_ns
 from emulator.wire import Instant
@@ -85,12 +85,22 @@ class Fault:
         """A list of globs, or its default."""
         return tuple(str(self.text(name)).split())
 
+    def spans(self, name: str) -> tuple[range, ...]:
+        """Numbers, or the default; empty for all of them."""
+        return spans(str(self.text(name)))
+
     def lets_by(self, filter_name: str, names: Iterable[str]) -> bool:
         """Whether a filter ("ports", "requests") keeps the fault off something known by these names."""
         if filter_name not in KINDS[self.kind].parameters:
             return False
         globs = self.globs(filter_name)
         return "*" not in globs and not any(fnmatchcase(name, glob) for name in names for glob in globs)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether a filter keeps it off some requests."""
+        given = self.parameters
+        return any(given.get(name, "*") != "*" for name in FILTERS if name != "ports" and name in given)
 
     def record(self) -> dict[str, object]:
         """The fault as plain JSON values, for the run's record."""

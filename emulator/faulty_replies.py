@@ -18,6 +18,8 @@ from typing import Any
 from emulator import misread
 from emulator.envelope import opened, page
 from emulator.faults import Dice, Fault
+from emulator.misframe import misframed_reply
+from emulator.modbus.frames import Framing
 from emulator.wire import Close
 
 
@@ -30,6 +32,10 @@ class Occasion:
     names: tuple[str, ...]
     seen: dict[str, Any]
     held: dict[str, bytes]
+    framing: Framing | None = None
+    """How the device frames Modbus; None for another protocol."""
+    request: bytes = b""
+    """What was asked, as far as it is looked at."""
 
 
 Edit = Callable[[Occasion, bytes], bytes | Close | None]
@@ -163,6 +169,13 @@ def api_error(occasion: Occasion, data: bytes) -> bytes:
     return envelope.sealed(json.dumps({"STATUS": [error], "id": 1} if listed else error).encode())
 
 
+def misframed(occasion: Occasion, data: bytes) -> bytes:
+    """A Modbus frame with a damage; everything else as it is."""
+    if occasion.framing is None:
+        return data
+    return misframed_reply(data, occasion.framing, str(occasion.fault.text("how")), occasion.request, occasion.dice)
+
+
 EDITS: dict[str, Edit] = {
     "drop": lambda _occasion, _data: b"",
     "no_answer": lambda _occasion, _data: None,
@@ -175,6 +188,7 @@ EDITS: dict[str, Edit] = {
     "other_body": other_body,
     "http_status": http_status,
     "api_error": api_error,
+    "misframed": misframed,
 }
 """Kinds that turn each reply they hit into another; a new one is a function and a line here."""
 

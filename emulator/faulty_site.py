@@ -28,6 +28,8 @@ Aimed = Sequence[tuple[Fault, Seed]]
 
 _MINER_KINDS = ("ignore_commands", "slow_commands", "clamped_limit")
 """Kinds between a firmware and its hardware."""
+_OUTLET_KINDS = ("outlet_welded", "outlet_ignores", "outlet_slow")
+"""Kinds between a PDU and what hangs behind it."""
 
 # ---- miners ---------------------------------------------------------------------------------------------------------
 
@@ -76,9 +78,10 @@ def _concerns(fault: Fault, script: str, setpoint: float | None) -> bool:
 
 
 class FaultyOutlet:
-    """An outlet whose contact may weld (`outlet_welded`): the relay moves, the mains behind it stays.
+    """An outlet whose relay may not follow (`outlet_ignores`), or late (`outlet_slow`), or whose contact may weld.
 
-    With `contactor` it is the contactor that welds: the outlet then carries no coil current while the relay is open.
+    Over a welded contact (`outlet_welded`) the relay moves, the mains behind it stays. With
+    `contactor` it is the contactor that welds: the outlet then carries no coil current while the relay is open.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class FaultyOutlet:
         self._port = port
         self._contactor = contactor
         self._heard = heard
-        self._faults = _of_kind("outlet_welded", aimed)
+        self._faults = _of_kinds(_OUTLET_KINDS, aimed)
         self._stuck: list[tuple[Instant, Instant | None]] = []
         """Spans in which the relay is open over a welded contact."""
 
@@ -97,16 +100,25 @@ class FaultyOutlet:
         return self._port.closed(at) and not any(self._overlap(at, at + 1))
 
     def switch(self, closed: bool, at: Instant) -> None:
-        """Move the relay; a welded contact does not follow it when it opens."""
+        """Move the relay as far as faults let it; a welded contact does not follow it when it opens."""
+        commanded_at, welded = at, False
+        for fault, dice in self._faults:
+            concerned = fault.kind != "outlet_welded" or not (closed or welded)
+            if not concerned or not fault.active(commanded_at) or not dice.hit(fault):
+                continue
+            if self._heard is not None:
+                self._heard(commanded_at, fault, self.id)
+            if fault.kind == "outlet_ignores":
+                return
+            if fault.kind == "outlet_slow":
+                at += fault.nanoseconds("delay_ns")
+            else:
+                welded = True
         # Like the port's own moves, what was planned for later than this command is dropped.
         self._stuck = [(a, at if b is None else min(at, b)) for a, b in self._stuck if a < at]
-        if not closed:
-            for fault, dice in self._faults:
-                if fault.active(at) and dice.hit(fault):
-                    self._stuck.append((at, None))
-                    if self._heard is not None:
-                        self._heard(at, fault, self.id)
-                    return
+        if welded:
+            self._stuck.append((at, None))
+            return
         self._port.switch(closed, at)
 
     def contacts(self) -> History:
@@ -145,7 +157,7 @@ def outlet_port(
 ) -> OutletPort:
     """The outlet of the PDU `pdu`, with the plan's faults where it or the PDU has any."""
     aimed = plan.aimed(port.id, "outlet", pdu)
-    return FaultyOutlet(port, aimed, contactor=contactor, heard=heard) if _of_kind("outlet_welded", aimed) else port
+    return FaultyOutlet(port, aimed, contactor=contactor, heard=heard) if _of_kinds(_OUTLET_KINDS, aimed) else port
 
 
 # ---- what happens by itself -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from emulator.meters.measuring import Gains, Mains, Sensor
 from emulator.meters.quantities import GROUPS, QUANTITIES
 from emulator.meters.settings import Settings
-from emulator.modbus.pdu import ExceptionCode, ModbusError, Model
+from emulator.modbus.pdu import READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS, ExceptionCode, ModbusError, Model
 from emulator.modbus.registers import Bank, RegisterMap, Row, Source, Ticks
 from emulator.modbus.tcp import PORT, ModbusTcpDevice
 from emulator.wire import Instant
@@ -98,6 +98,10 @@ class Meter(Model):
         same = product.holding is product.input
         self._maps["holding"] = self._maps["input"] if same else self._placed(product.holding, base)
         self._lay_out()
+
+    def tables(self) -> dict[int, RegisterMap]:
+        """What stands behind functions 3 and 4 at present."""
+        return {READ_HOLDING_REGISTERS: self._holding.registers, READ_INPUT_REGISTERS: self._input.registers}
 
     def device(self, port: int = PORT) -> ModbusTcpDevice:
         """The meter on TCP."""

@@ -30,6 +30,7 @@ _FIXED_BYTES = {
 }  # fmt: skip
 _COUNTED_BYTES = {0x0F: (6, 9), 0x10: (6, 9), 0x14: (2, 5), 0x15: (2, 5), 0x17: (10, 13)}
 """Function -> where its byte count stands, and how long the frame is without the counted bytes."""
+_KNOWN = frozenset({*_FIXED_BYTES, *_COUNTED_BYTES})
 
 
 def crc16(data: bytes) -> int:
@@ -38,6 +39,16 @@ def crc16(data: bytes) -> int:
     for byte in data:
         crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
     return crc
+
+
+def sound_bytes(data: bytes) -> int | None:
+    """After how many bytes the checksum first comes out right; None where it does not."""
+    crc = 0xFFFF
+    for index, byte in enumerate(data, start=1):
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
+        if not crc and index >= MIN_FRAME_BYTES:
+            return index
+    return None
 
 
 def encode(unit: int, pdu: bytes) -> bytes:
@@ -55,7 +66,7 @@ def decode(frame: bytes) -> tuple[int, bytes] | None:
 
 def known(function: int) -> bool:
     """Whether the length of a request with this function can be told from its first bytes."""
-    return function in _FIXED_BYTES or function in _COUNTED_BYTES
+    return function in _KNOWN
 
 
 def request_bytes(head: bytes) -> int | None:

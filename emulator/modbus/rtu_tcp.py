@@ -6,10 +6,11 @@ Owns the finding of frames in a stream that has no silences; the frames are `emu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from emulator.modbus import ascii as ascii_framing
 from emulator.modbus import rtu
+from emulator.modbus.frames import Framing
 from emulator.modbus.serial_device import SerialKind
 from emulator.modbus.tcp import ModbusTcpDevice
 from emulator.wire import Action, Close, Conversation, Instant, Send
@@ -40,16 +41,18 @@ class RtuSplitter:
     @staticmethod
     def _first(data: bytes) -> tuple[int, int] | None:
         """Where the first sound frame begins and ends."""
-        for start in range(len(data) - rtu.MIN_FRAME_BYTES + 1):
+        last = len(data) - rtu.MIN_FRAME_BYTES
+        if last >= 0 and not rtu.known(data[1]):
+            stop = rtu.sound_bytes(data[: rtu.MAX_FRAME_BYTES])
+            if stop is not None:
+                return 0, stop
+        for start in range(last + 1):
+            if not rtu.known(data[start + 1]):  # most of what is junk, and cheap to tell: junk must not stall others
+                continue
             head = data[start : start + rtu.MAX_FRAME_BYTES]
             size = rtu.request_bytes(head)
-            if size is not None:
-                if size <= len(head) and not rtu.crc16(head[:size]):
-                    return start, start + size
-            elif start == 0 and not rtu.known(head[1]):
-                for stop in range(rtu.MIN_FRAME_BYTES, len(head) + 1):
-                    if not rtu.crc16(head[:stop]):
-                        return 0, stop
+            if size is not None and size <= len(head) and not rtu.crc16(head[:size]):
+                return start, start + size
         return None
 
 
@@ -75,6 +78,11 @@ class SerialOverTcpDevice(ModbusTcpDevice):
     def __init__(self, device: ModbusTcpDevice, port: int, kind: SerialKind = SerialKind.RTU) -> None:
         super().__init__(device.units, device.link, port)
         self.kind = kind
+        self.framing = Framing(kind.value)
+
+    def splitting(self) -> Callable[[bytes], Iterator[bytes]]:
+        """What cuts the bytes of a new connection into frames; junk between them is nobody's."""
+        return RtuSplitter().frames if self.kind is SerialKind.RTU else AsciiStreamSplitter().frames
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a connection; `peer` makes no difference."""

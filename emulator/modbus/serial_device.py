@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from emulator.modbus import ascii as ascii_framing
 from emulator.modbus import rtu
+from emulator.modbus.frames import Framing
 from emulator.modbus.link import Link
 from emulator.modbus.pdu import DataModel, Responder
 from emulator.modbus.serial_bus import BROADCAST, Decode, Receiver
@@ -61,6 +62,7 @@ class ModbusSerialDevice:
         self.link = link if link is not None else Link()
         self.delay_ns = max(0, self.link.turnaround_ns - silence_ns)
         self._responder = Responder(model)
+        self.framing = Framing(kind.value)
         self._encode, self._decode = kind.codec
 
     def reach(self, port: int, now: Instant) -> Reach:

@@ -6,9 +6,10 @@ is answered comes from a data model per unit id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from emulator.modbus.frames import Framing, MbapCutter
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.mbap import PORT, MbapSplitter, encode
 from emulator.modbus.pdu import DataModel, Responder, exception_reply
@@ -30,6 +31,9 @@ class ModbusTcpDevice:
     (`rtu_tcp`, `udp`, `secure`) is made of a device of this class.
     """
 
+    framing = Framing.MBAP
+    """How its requests and replies are framed."""
+
     def __init__(self, units: Mapping[int, DataModel], link: Link | None = None, port: int = PORT) -> None:
         if not units:
             raise ValueError("a Modbus device needs at least one unit")
@@ -41,6 +45,14 @@ class ModbusTcpDevice:
         if self.link.unit_policy is UnitPolicy.IGNORE:
             self._fallback = next(iter(self._responders.values()))
         self._refusal = self.link.unit_policy.exception
+
+    def splitting(self) -> Callable[[bytes], Iterator[bytes]]:
+        """What cuts the bytes of a new conversation into pieces of one request each, as frames stand there."""
+        return MbapCutter().pieces
+
+    def over(self, change: Callable[[DataModel], DataModel]) -> ModbusTcpDevice:
+        """A device like this one with each unit's model changed."""
+        return ModbusTcpDevice({unit: change(model) for unit, model in self.units.items()}, self.link, self.ports[0])
 
     def reach(self, port: int, now: Instant) -> Reach:
         """Always there: the devices of this module have a supply of their own."""

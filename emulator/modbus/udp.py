@@ -6,8 +6,9 @@ Owns what becomes of a datagram; the header is `emulator/modbus/mbap.py`'s, data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from emulator.modbus.frames import whole
 from emulator.modbus.mbap import decode, encode
 from emulator.modbus.tcp import ModbusTcpDevice
 from emulator.wire import Action, Conversation, Instant, Send
@@ -21,6 +22,10 @@ class ModbusUdpDevice(ModbusTcpDevice):
 
     def __init__(self, device: ModbusTcpDevice, port: int) -> None:
         super().__init__(device.units, device.link, port)
+
+    def splitting(self) -> Callable[[bytes], Iterator[bytes]]:
+        """A datagram is a request."""
+        return whole
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin to answer a peer."""

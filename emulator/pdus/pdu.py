@@ -9,8 +9,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Protocol
 
-from emulator.modbus.pdu import ExceptionCode, ModbusError, Model, coil_state, pack_bits
-from emulator.modbus.registers import Bank, Source, Ticks
+from emulator.modbus.pdu import (
+    READ_HOLDING_REGISTERS,
+    READ_INPUT_REGISTERS,
+    ExceptionCode,
+    ModbusError,
+    Model,
+    coil_state,
+    pack_bits,
+)
+from emulator.modbus.registers import Bank, RegisterMap, Source, Ticks
 from emulator.modbus.tcp import PORT, ModbusTcpDevice
 from emulator.pdus.bits import WRITE_ONLY
 from emulator.pdus.metering import Mains, Metering
@@ -79,6 +87,10 @@ class Pdu(Model):
         self._ticks = Ticks(product.period_ns)
         live = any(row.quantity.partition(":")[0] in LIVE_QUANTITIES for row in product.input.rows)
         self._bank = None if live else Bank(product.input, self._source, {"measured": self._ticks})
+
+    def tables(self) -> dict[int, RegisterMap]:
+        """What stands behind functions 3 and 4."""
+        return {READ_HOLDING_REGISTERS: self.product.holding, READ_INPUT_REGISTERS: self.product.input}
 
     def device(self, port: int = PORT) -> ModbusTcpDevice:
         """The PDU on TCP."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import ipaddress
+import struct
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusTcpClient
 
 from bench import inventory, library
 from bench.config import ConfigError, validate
@@ -22,7 +24,7 @@ from bench.rig_file import RigFile, load_rig
 from emulator.clock import Clock, run
 from emulator.faults import FaultPlan, read_fault
 from emulator.seed import Seed
-from emulator.wire import SECOND
+from emulator.wire import MILLISECOND, SECOND
 from tests.bench.small import RIG
 
 SMALL: dict[str, Any] = tomllib.loads(RIG)
@@ -327,6 +329,42 @@ def test_requests_are_counted_by_the_sort_of_device_the_run_folder_names() -> No
         return dict(built.traffic.requests)
 
     assert live(validate(SMALL, RigFile, "rig.toml"), during) == {"meter": 1, "pdu": 1, "signal": 1}
+
+
+def test_registers_relays_and_gateways_fail_at_the_devices_that_the_faults_name() -> None:
+    struck: list[tuple[str, str]] = []
+    faults = [
+        {"where": "meter-poi", "kind": "word_order", "quantities": ["frequency_hz"]},
+        {"where": "meter-poi", "kind": "averaging_lag", "window": "10 s", "registers": 52},
+        {"where": "meter-poi", "kind": "slow_gateway", "delay": "200 ms"},
+        {"where": "pdu-01", "kind": "ignore_writes"},
+        {"where": "pdu-01", "kind": "no_value", "reads": "ones", "quantities": ["power_w"]},
+    ]
+
+    async def during(built: Rig, clock: Clock) -> tuple[bytes, int, bool, bytes]:
+        built.on_fault = lambda at, fault, target: struck.append((fault.kind, target))
+        meter, pdu = AsyncModbusTcpClient("127.88.250.1"), AsyncModbusTcpClient("127.88.251.1")
+        assert await meter.connect()
+        assert await pdu.connect()
+        began = clock.now()
+        read = await meter.read_input_registers(0x46, count=2)
+        took = clock.now() - began
+        written = await pdu.write_coil(101, False)
+        await clock.sleep(SECOND)
+        watts = await pdu.read_input_registers(200, count=1)
+        meter.close()
+        pdu.close()
+        closed = built.site.outlets["pdu-01.1"].closed(clock.now())
+        assert not written.isError()
+        return struct.pack(">2H", *read.registers), took, closed, struct.pack(">H", *watts.registers)
+
+    plan = FaultPlan([read_fault(fault, "") for fault in faults], Seed(1))
+    turned, took, closed, watts = live(validate(SMALL, RigFile, "rig.toml"), during, plan)
+    assert struct.unpack(">f", turned[2:] + turned[:2])[0] == pytest.approx(60.0, abs=0.1)
+    assert took >= 200 * MILLISECOND
+    assert closed
+    assert watts == b"\xff\xff"
+    assert {("word_order", "meter-poi"), ("slow_gateway", "meter-poi"), ("ignore_writes", "pdu-01")} <= set(struck)
 
 
 def test_a_rig_file_that_is_no_rig_says_where_shipped_ones_are(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_wrong_length_is_told_where_one_is_told_and_a_tail_can_be_left_away() 
     "data",
     [
         b"", b"\x00", b"HTTP/1.1 100 Continue\r\n\r\n", HEAD % 9 + b"part", HEAD % 9,
+        b"HTTP/1.12000 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         b"\x00\x00\x04\x01\x00\x00\x00\x01\x88", b"\x00\x01\x00\x00\x00\x05\x01\x03\x02\x00\x07", b"\xff\xfe text",
     ],

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator import faulty_link, faulty_replies, faulty_site
+from emulator import faulty_link, faulty_registers, faulty_replies, faulty_site, misframe
 from emulator.catalogue import GRADES
 from emulator.fault_kinds import FILTERS
 from emulator.faults import KINDS, Dice, Fault, FaultError, FaultPlan, Type, read_fault
@@ -65,6 +65,9 @@ def test_a_fault_is_read_as_people_write_it() -> None:
         ({"where": "a", "kind": "malformed", "how": "trailing"}, "how: 'trailing' is not one of trailing_comma, "),
         ({"where": "a", "kind": "api_error", "msg": 5}, "msg: 5 is not text"),
         ({"where": "a", "kind": "gain", "requests": "x"}, "gain: unknown key 'requests'"),
+        ({"where": "a", "kind": "drop", "functions": "read"}, "functions: 'read' is not whole numbers and ranges"),
+        ({"where": "a", "kind": "exception_storm", "code": 256}, "code: 256 is not a whole number from 1 to 255"),
+        ({"where": "a", "kind": "misframed", "how": "tid"}, "'tid' is not one of transaction, "),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_with_its_place_and_a_remedy(raw: dict[str, Any], said: str) -> None:
@@ -184,8 +187,9 @@ def test_the_record_is_plain_json_and_whole() -> None:
 
 
 def test_every_kind_is_complete_and_has_somebody_who_does_it() -> None:
-    by_hand = {"gain", "miner_reboot", "miner_acts", "outlet_opens", "outlet_welded", "feeder_trip", "stale", "late"}
-    assert set(KINDS) == by_hand | faulty_link.WIRE_KINDS | set(faulty_site._MINER_KINDS)
+    by_hand = {"gain", "miner_reboot", "miner_acts", "outlet_opens", "feeder_trip", "stale", "late"}
+    hardware = {*faulty_site._MINER_KINDS, *faulty_site._OUTLET_KINDS}
+    assert set(KINDS) == by_hand | faulty_link.WIRE_KINDS | hardware | set(faulty_registers.VIEWS)
     for kind in KINDS.values():
         assert kind.boundary in {"link", "device", "meter", "signal", "site"}
         assert kind.grade in GRADES
@@ -211,6 +215,23 @@ def test_the_reference_page_has_every_damage() -> None:
     page = (DOCS / "faults.md").read_text(encoding="utf-8")
     for how, entry in faulty_replies.malformations().items():
         assert f"| `{how}` | {entry['what']} ({entry['grade']}: {entry['source']}) |" in page, how
+
+
+def test_the_reference_page_has_every_wrong_frame() -> None:
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
+    for how, entry in misframe.misframings().items():
+        where = ", ".join(framing.upper() for framing in entry["framings"])
+        assert f"| `{how}` | {where} | {entry['what']} ({entry['grade']}: {entry['source']}) |" in page, how
+
+
+def test_modbus_requests_are_named_by_numbers_and_ranges() -> None:
+    raw = {"where": "*", "kind": "exception_storm", "functions": [5, 15], "registers": "52-53 101", "units": 1}
+    fault = read_fault(raw, "")
+    assert fault.spans("functions") == (range(5, 6), range(15, 16))
+    assert fault.spans("registers") == (range(52, 54), range(101, 102))
+    assert (fault.spans("units"), fault.is_narrow) == ((range(1, 2),), True)
+    assert Fault("*", "drop").spans("functions") == ()
+    assert not Fault("*", "drop", parameters={"functions": "*", "ports": "502"}).is_narrow
 
 
 def test_every_complaint_has_a_row_and_a_test_of_its_number() -> None:

@@ -122,6 +122,10 @@ def test_a_reset_comes_in_the_middle_of_the_output() -> None:
     assert talk.received(b"c", 2) == ()
 
 
+def test_a_connection_may_also_end_with_a_fin_in_the_middle_of_the_output() -> None:
+    assert one(faulty(("reset", {"after_bytes": 5, "by": "fin"}))) == [Send(b"<abcd"), Close()]
+
+
 def test_replies_are_cut_dropped_garbled_and_sliced() -> None:
     assert one(faulty(("truncate", {"keep": 0.5}))) == [Send(b"<abc")]
     assert one(faulty(("truncate", {"keep": 0.0}))) == []

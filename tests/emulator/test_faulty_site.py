@@ -221,6 +221,36 @@ def test_closing_a_welded_contact_leaves_no_trace_at_the_miners() -> None:
     assert other is inner
 
 
+def test_a_relay_that_does_not_follow_reads_as_it_stands_and_obeys_later() -> None:
+    site, heard = site_of(), []
+    inner = site.outlets["pdu-0.0"]
+    plan = plan_of(Fault("pdu-0", "outlet_ignores", 5 * S, 30 * S))
+    outlet = outlet_port(plan, inner, "pdu-0", heard=lambda at, fault, target: heard.append((at, fault.kind, target)))
+    load = inner.load_w(0)
+    outlet.switch(False, 10 * S)
+    assert outlet.closed(20 * S)
+    assert outlet.power_w(20 * S) == inner.power_w(20 * S)
+    assert inner.load_w(20 * S) == load
+    outlet.switch(False, 30 * S)
+    assert not outlet.closed(31 * S)
+    assert heard == [(10 * S, "outlet_ignores", "pdu-0.0")]
+
+
+def test_a_slow_relay_reads_as_it_stands_until_it_moves() -> None:
+    site = site_of()
+    outlet = outlet_port(
+        plan_of(Fault("pdu-0.0", "outlet_slow", parameters={"delay_ns": 2 * S})), site.outlets["pdu-0.0"], "pdu-0"
+    )
+    outlet.switch(False, 10 * S)
+    assert [outlet.closed(at) for at in (10 * S, 12 * S - 1, 12 * S)] == [True, True, False]
+    both = plan_of(Fault("pdu-0", "outlet_slow", parameters={"delay_ns": S}), Fault("pdu-0", "outlet_welded"))
+    slow = outlet_port(both, site.outlets["pdu-0.1"], "pdu-0")
+    load = site.outlets["pdu-0.1"].load_w(0)
+    slow.switch(False, 10 * S)
+    assert [slow.closed(at) for at in (11 * S - 1, 11 * S)] == [True, False]
+    assert site.outlets["pdu-0.1"].load_w(20 * S) == load
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=8), st.booleans())
 def test_a_weld_of_probability_zero_or_another_time_is_no_weld(moves: list[tuple[int, bool]], never: bool) -> None:
