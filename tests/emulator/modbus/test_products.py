@@ -29,7 +29,7 @@ def test_every_product_that_is_listed_loads_and_grades_its_figures(package):
     ("package", "wrong", "hint"),
     [
         (meters, "eastron_sdm360", "unknown meter 'eastron_sdm360'; did you mean 'eastron_sdm630'?"),
-        (pdus, "acme", "unknown PDU 'acme'; there are: netio_powerpdu_4ks, netio_powerpdu_4ps"),
+        (pdus, "acme", f"unknown PDU 'acme'; there are: {', '.join(pdus.list_products())}"),
     ],
 )
 def test_an_unknown_product_is_answered_with_what_there_is(package, wrong, hint):
