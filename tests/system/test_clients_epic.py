@@ -1,4 +1,4 @@
-"""asic-rs (pyasic_rs), unchanged, over real sockets and in real time against the ePIC and Auradine faces."""
+"""asic-rs (pyasic_rs), unchanged, over real sockets against the ePIC and Auradine faces."""
 
 from __future__ import annotations
 
