@@ -47,7 +47,7 @@ class Leaps:
             return await one()
         finally:
             self._busy -= 1
-            self._leap()
+            self._loop.call_soon(self._leap)
 
     async def sleep(self, duration_ns: int) -> None:
         """Sleep for `duration_ns`, rounded up to the grid; only inside what is `alive`."""
@@ -55,7 +55,7 @@ class Leaps:
         awake: asyncio.Future[None] = self._loop.create_future()
         heapq.heappush(self._asleep, (due, next(self._order), awake))
         self._busy -= 1
-        self._leap()
+        self._loop.call_soon(self._leap)  # what is ready by now happens before
         await awake
 
     def _leap(self) -> None:
