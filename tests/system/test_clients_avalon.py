@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time as walltime
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from emulator import catalogue
-from emulator.clock import Clock, run
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network, PortInUseError, PortPermissionError
-from emulator.seed import Seed
-from emulator.wire import MILLISECOND, SECOND
-from firmware_mocks import miners
+from tests.clients.site import Site as AnySite
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = pytest.mark.system
 factory = pytest.importorskip("pyasic_rs.factory", reason="pyasic_rs is not installed", exc_type=ImportError)
 
 AVALONS = {"a1246": "Avalon1246", "a1466": "Avalon1466", "a1566": "Avalon15"}
@@ -28,62 +21,16 @@ UNITS = [*(("avalon", model_id) for model_id in AVALONS), *(("bitaxe", model_id)
 PATIENCE_S = 20.0
 
 
-@dataclass
-class Site:
-    """One unit of each model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, model_id: str) -> str:
-        return f"127.9.4.{self._row(model_id) + 1}"
-
-    def unit(self, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, self._row(model_id))
-
-    def true_w(self, model_id: str) -> float:
-        return self.unit(model_id).power_w(self.clock.now())
+class Site(AnySite):
+    """One unit of each model."""
 
     async def client(self, model_id: str) -> Any:
         return await asyncio.wait_for(factory.MinerFactory().get_miner(self.address(model_id)), PATIENCE_S)
 
-    async def until(self, so: Callable[[], bool]) -> float:
-        """Wait until it is so; seconds it took. Raises TimeoutError."""
-        began = walltime.monotonic()
-        async with asyncio.timeout(PATIENCE_S):
-            while not so():
-                await self.clock.sleep(50 * MILLISECOND)
-        return walltime.monotonic() - began
-
-    @staticmethod
-    def _row(model_id: str) -> int:
-        return [name for _, name in UNITS].index(model_id)
-
 
 def on_site(what: Callable[[Site], Awaitable[Any]], build: str = "2.14.2", **knobs: Any) -> Any:
-    """Run `what` in real time; `build` goes to the Bitaxes, other knobs to the Avalons. Skips without the ports."""
-
-    async def main(time: Clock) -> Any:
-        seed = Seed(7)
-        firmwares = {"avalon": miners.load("avalon").tuned(**knobs), "bitaxe": miners.load("bitaxe").tuned(build=build)}
-        families = {name: catalogue.family(firmware.phases) for name, firmware in firmwares.items()}
-        fleet = Fleet([MinerSpec(m, catalogue.model(m), families[f]) for f, m in UNITS], seed)
-        site = Site(time, fleet, Network(time))
-        for n, (firmware, model_id) in enumerate(UNITS):
-            host = miners.HostInfo(site.address(model_id), f"02:5e:10:00:00:{n:02x}", f"u{n}", f"SN{n}", time.wall)
-            site.network.attach(host.address, firmwares[firmware].boot(site.unit(model_id), host, seed / "miner" / n))
-        try:
-            await site.network.open()
-        except (PortPermissionError, PortInUseError) as error:
-            pytest.skip(str(error))
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return run(main, mode="real")
+    """Run `what` on real sockets; `build` goes to the Bitaxes, other knobs to the Avalons."""
+    return Site.run(UNITS, what, {"avalon": knobs, "bitaxe": {"build": build}}, mode="real")
 
 
 def test_every_avalon_is_named_and_read_to_the_last_field() -> None:
@@ -134,7 +81,7 @@ def test_every_bitaxe_is_named_and_read_to_the_last_field() -> None:
             assert 50 < board.outlet_chip_temperature < 75
             assert board.frequency == model.frequency_mhz
             assert data.fans[0].rpm > 4000
-            assert data.hostname == f"u{UNITS.index(('bitaxe', model_id))}"
+            assert data.hostname == f"rig{UNITS.index(('bitaxe', model_id))}"
             assert data.firmware_version == data.api_version == "v2.14.2"
             assert data.control_board_version.known
             assert data.control_board_version.name == f"B{model.variant}"
@@ -149,10 +96,10 @@ def test_every_bitaxe_is_named_and_read_to_the_last_field() -> None:
 
 def test_a_scan_finds_all_of_them_and_nothing_else() -> None:
     async def what(site: Site) -> list[str]:
-        found = await asyncio.wait_for(factory.MinerFactory.from_subnet("127.9.4.0/28").scan(), PATIENCE_S)
+        found = await asyncio.wait_for(factory.MinerFactory.from_subnet("127.9.1.0/28").scan(), PATIENCE_S)
         return sorted(str(miner.ip) for miner in found)
 
-    assert on_site(what) == [f"127.9.4.{n}" for n in range(1, len(UNITS) + 1)]
+    assert on_site(what) == [f"127.9.1.{n}" for n in range(1, len(UNITS) + 1)]
 
 
 def test_an_avalon_is_paused_at_the_planned_second_and_resumed() -> None:
@@ -160,16 +107,16 @@ def test_an_avalon_is_paused_at_the_planned_second_and_resumed() -> None:
         miner = await site.client("a1566")
         full_w = site.true_w("a1566")
         assert await miner.pause()
-        took_s = await site.until(lambda: site.true_w("a1566") < 60)
+        took_s = await site.until(lambda: site.true_w("a1566") < 60, PATIENCE_S)
         assert 4 < took_s < 12
-        await site.clock.sleep(5 * SECOND)
+        await site.wait_s(5)
         data = await asyncio.wait_for(miner.get_data(), PATIENCE_S)
         assert data.wattage == 1189, "with nothing under watts it reads on: the set voltage, 11.89 V"
         assert data.hashrate.value > 0.5 * 185, "the average of a minute lags"
         assert data.hashboards[0].hashrate.value > 0.9 * 185 / 3, "the board's is the mean since the start"
         assert data.is_mining, "it has nothing to tell by"
         assert await miner.resume(), "silence it takes for success"
-        await site.until(lambda: site.true_w("a1566") > 35)
+        await site.until(lambda: site.true_w("a1566") > 35, PATIENCE_S)
         assert site.true_w("a1566") < 0.1 * full_w
 
     on_site(what)
@@ -179,7 +126,7 @@ def test_an_answer_in_words_is_no_success_to_it_although_the_miner_obeys() -> No
     async def what(site: Site) -> None:
         miner = await site.client("a1466")
         assert not await miner.pause(1)
-        await site.until(lambda: site.true_w("a1466") < 60)
+        await site.until(lambda: site.true_w("a1466") < 60, PATIENCE_S)
 
     on_site(what, softoff_reply="info")
 
@@ -192,12 +139,12 @@ def test_light_and_limit_and_a_restart_it_does_not_understand() -> None:
         assert await miner.set_fault_light(False)
         assert not await miner.get_light_flashing()
         assert await miner.set_power_limit(2500.0), "2.5 kW is level 2 to C's scanf"
-        await site.until(lambda: site.true_w("a1566") > 1.005 * full_w)
+        await site.until(lambda: site.true_w("a1566") > 1.005 * full_w, PATIENCE_S)
         with pytest.raises(RuntimeError, match="unknown argument"):
             await miner.set_power_limit(3420.0)
         with pytest.raises(RuntimeError, match="STATUS"):
             await miner.restart()
-        await site.until(lambda: site.true_w("a1566") < 100)
+        await site.until(lambda: site.true_w("a1566") < 100, PATIENCE_S)
 
     on_site(what)
 
@@ -206,13 +153,13 @@ def test_a_bitaxe_is_paused_and_resumed_and_nothing_else() -> None:
     async def what(site: Site) -> None:
         miner, full_w = await site.client("bitaxe_gamma"), site.true_w("bitaxe_gamma")
         assert await miner.pause()
-        took_s = await site.until(lambda: site.true_w("bitaxe_gamma") < 2.5)
+        took_s = await site.until(lambda: site.true_w("bitaxe_gamma") < 2.5, PATIENCE_S)
         assert 6.5 < took_s < 9
-        await site.clock.sleep(500 * MILLISECOND)  # the power task looks ten times a second
+        await site.wait_s(0.5)  # the power task looks ten times a second
         data = await asyncio.wait_for(miner.get_data(), PATIENCE_S)
         assert (data.hashrate.value, data.wattage) == (0.0, 5.0)
         assert await miner.resume()
-        assert 8 < await site.until(lambda: site.true_w("bitaxe_gamma") > 0.98 * full_w) < 11
+        assert 8 < await site.until(lambda: site.true_w("bitaxe_gamma") > 0.98 * full_w, PATIENCE_S) < 11
         for refused in (miner.restart(), miner.set_fault_light(True), miner.set_power_limit(15.0)):
             with pytest.raises(RuntimeError, match="not supported"):
                 await refused

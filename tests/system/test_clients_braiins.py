@@ -3,77 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from emulator import catalogue
 from emulator.catalogue import Phase
-from emulator.clock import Clock, run
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network, NetworkError
-from emulator.seed import Seed
 from emulator.wire import SECOND
 from firmware_mocks import miners
+from tests.clients.site import Site as AnySite
+from tests.clients.site import units_of
 
 pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 pyasic_rs = pytest.importorskip("pyasic_rs", reason="pyasic-rs is not installed", exc_type=ImportError)
 
-FIRMWARE = miners.load("braiins")
-MODELS = sorted(FIRMWARE.models)
+MODELS = sorted(miners.load("braiins").models)
 NAMES = {"s19_xp": "S19XP", "s19j_pro": "S19jPro", "s19k_pro": "S19KPro", "s21": "S21"}
 
 
-@dataclass
-class Site:
-    """One miner of each model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, model_id: str) -> str:
-        return f"127.9.3.{MODELS.index(model_id) + 1}"
-
-    def unit(self, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, MODELS.index(model_id))
-
-    def true_w(self, model_id: str) -> float:
-        return self.unit(model_id).power_w(self.clock.now())
-
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
+class Site(AnySite):
+    """One miner of each model."""
 
     async def miner(self, model_id: str) -> Any:
         return await pyasic_rs.MinerFactory().get_miner(self.address(model_id))
 
 
 def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    """Run `what` in real time on the vendor's own ports."""
-
-    async def main(time: Clock) -> Any:
-        seed = Seed(7)
-        family = catalogue.family(FIRMWARE.phases)
-        specs = [MinerSpec(f"m{n}", catalogue.model(model_id), family) for n, model_id in enumerate(MODELS)]
-        site = Site(time, Fleet(specs, seed), Network(time))
-        for n, model_id in enumerate(MODELS):
-            address = site.address(model_id)
-            host = miners.HostInfo(address, f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n:06}", time.wall)
-            site.network.attach(
-                address, FIRMWARE.tuned(**knobs).boot(MinerUnit(site.fleet, n), host, seed / "miner" / n)
-            )
-        try:
-            await site.network.open()
-        except NetworkError as error:
-            pytest.skip(str(error))
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return run(main, mode="real")
+    return Site.run(units_of("braiins"), what, {"braiins": knobs}, mode="real")
 
 
 def test_it_names_every_model_and_reads_every_field() -> None:

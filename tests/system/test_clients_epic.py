@@ -1,4 +1,4 @@
-"""asic-rs (pyasic_rs), unchanged, over real sockets and in real time against the ePIC and Auradine faces."""
+"""asic-rs (pyasic_rs), unchanged, over real sockets against the ePIC and Auradine faces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 
 from emulator import catalogue
 from emulator.catalogue import Phase
-from emulator.network import PortPermissionError
 from firmware_mocks import miners
-from tests.firmware_mocks.miners.face_site import Site, on_site
+from tests.clients.site import Site, units_of
 
 pyasic_rs = pytest.importorskip("pyasic_rs", reason="pyasic_rs is not installed", exc_type=ImportError)
 HashRate = pytest.importorskip("pyasic_rs.data").HashRate
@@ -26,21 +25,8 @@ SHOWN = {
 }  # fmt: skip
 
 
-def real(name: str, subnet: str, what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    """On real sockets; without leave to listen on port 80 there is nothing to be tried."""
-    try:
-        return on_site(name, subnet, what, mode="real", **knobs)
-    except PortPermissionError as error:
-        pytest.skip(str(error))
-
-
-async def until(site: Site, holds: Callable[[], bool]) -> None:
-    """Let the emulated miner get there, for ten seconds at the most."""
-    for _ in range(200):
-        if holds():
-            return
-        await site.wait_s(0.05)
-    raise AssertionError("the miner did not get there in ten seconds")
+def real(name: str, what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
+    return Site.run(units_of(name), what, {name: knobs}, mode="real")
 
 
 async def find(site: Site, model_id: str) -> Any:
@@ -86,7 +72,7 @@ def test_epic_is_named_and_read_in_every_field() -> None:
                 assert total == pytest.approx(float(board.hashrate), rel=0.06)
             assert "Mining" in await miner.read_logs()
 
-    real("epic", "127.9.7", what)
+    real("epic", what)
 
 
 def test_auradine_is_named_and_read_in_every_field() -> None:
@@ -103,19 +89,17 @@ def test_auradine_is_named_and_read_in_every_field() -> None:
                 assert board.frequency == pytest.approx(model.frequency_mhz, rel=0.03)
                 assert board.voltage == pytest.approx(0.245, abs=0.01), "the mean of the chips"
 
-    real("auradine", "127.9.8", what)
+    real("auradine", what)
 
 
 def test_a_scan_finds_both_makes() -> None:
     async def what(site: Site) -> set[str]:
-        found = await pyasic_rs.MinerFactory.from_subnet(f"{site.subnet}.0/29").scan()
+        found = await pyasic_rs.MinerFactory.from_subnet("127.9.1.0/29").scan()
         return {str(miner) for miner in found}
 
-    assert real("epic", "127.9.7", what) == {
-        f"Antminer {SHOWN[m]} (UMC OS): 127.9.7.{n + 1}" for n, m in enumerate(EPIC)
-    }
-    assert real("auradine", "127.9.8", what) == {
-        f"Auradine {SHOWN[m]} (Auradine Stock): 127.9.8.{n + 1}" for n, m in enumerate(AURADINE)
+    assert real("epic", what) == {f"Antminer {SHOWN[m]} (UMC OS): 127.9.1.{n + 1}" for n, m in enumerate(EPIC)}
+    assert real("auradine", what) == {
+        f"Auradine {SHOWN[m]} (Auradine Stock): 127.9.1.{n + 1}" for n, m in enumerate(AURADINE)
     }
 
 
@@ -139,7 +123,7 @@ def test_epic_stops_starts_and_takes_a_target_from_the_library() -> None:
         with pytest.raises(RuntimeError):
             await miner.set_power_limit(2000)
 
-    real("epic", "127.9.7", what)
+    real("epic", what)
 
 
 def test_auradine_stops_starts_and_takes_a_limit_from_the_library() -> None:
@@ -152,20 +136,18 @@ def test_auradine_stops_starts_and_takes_a_limit_from_the_library() -> None:
         assert (await miner.get_data()).tuning_target.watts == 1800
         assert await miner.pause()
         assert not (await miner.get_data()).is_mining
-        await until(site, lambda: site.true_w("at1500") < 0.1 * full_w)
+        await site.until(lambda: site.true_w("at1500") < 0.1 * full_w)
         assert float((await miner.get_data()).hashrate) > 10, "the average lags behind the boards"
         assert await miner.resume()
         assert (await miner.get_data()).is_mining
         assert site.unit("at1500").phase(site.clock.now()) is Phase.WAKE
         assert site.unit("at1500").setpoint(site.clock.now()) == pytest.approx(1800 / 2700)
 
-    real("auradine", "127.9.8", what)
+    real("auradine", what)
 
 
-@pytest.mark.parametrize(
-    ("name", "subnet", "model_id"), [("epic", "127.9.7", "t21"), ("auradine", "127.9.8", "at2880")]
-)
-def test_pools_are_written_and_a_restart_takes_the_miner_away(name: str, subnet: str, model_id: str) -> None:
+@pytest.mark.parametrize(("name", "model_id"), [("epic", "t21"), ("auradine", "at2880")])
+def test_pools_are_written_and_a_restart_takes_the_miner_away(name: str, model_id: str) -> None:
     async def what(site: Site) -> None:
         miner = await find(site, model_id)
         pool = pyasic_rs.PoolConfig(url="stratum+tcp://other.example:3333", username="a.b", password="x")
@@ -173,10 +155,10 @@ def test_pools_are_written_and_a_restart_takes_the_miner_away(name: str, subnet:
         assert str((await miner.get_data()).pools[0].pools[0].url) == "stratum+tcp://other.example:3333"
         assert await miner.restart()
         unit = site.unit(model_id)
-        await until(site, lambda: (unit.api_since_ns(site.clock.now()) or 0) > site.clock.now())
+        await site.until(lambda: (unit.api_since_ns(site.clock.now()) or 0) > site.clock.now())
         assert await find(site, model_id) is None
 
-    real(name, subnet, what)
+    real(name, what)
 
 
 def test_a_wrong_account_is_refused_by_both() -> None:
@@ -193,8 +175,8 @@ def test_a_wrong_account_is_refused_by_both() -> None:
             await miner.pause()
         assert site.unit("at1500").phase(site.clock.now()) is Phase.HASHING
 
-    real("epic", "127.9.7", epic)
-    real("auradine", "127.9.8", auradine)
+    real("epic", epic)
+    real("auradine", auradine)
 
 
 def test_an_expired_token_is_renewed_by_the_library_itself() -> None:
@@ -205,4 +187,4 @@ def test_an_expired_token_is_renewed_by_the_library_itself() -> None:
         assert await miner.pause()
 
     for status in (401, 200):
-        real("auradine", "127.9.8", what, token_life_ns=500_000_000, token_status=status)
+        real("auradine", what, token_life_ns=500_000_000, token_status=status)

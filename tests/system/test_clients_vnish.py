@@ -7,28 +7,18 @@ from typing import Any
 
 import pytest
 
-from emulator import catalogue
-from tests.firmware_mocks.miners.client_site import Site, on_site
+from tests.clients.site import Site, units_of
 
 pytestmark = pytest.mark.system
 pyasic_rs = pytest.importorskip("pyasic_rs", reason="pyasic_rs is not installed", exc_type=ImportError)
 
 
 def real(firmware: str, what: Any, **knobs: Any) -> Any:
-    return on_site(firmware, "127.9.4" if firmware == "vnish" else "127.9.5", what, mode="real", **knobs)
+    return Site.run(units_of(firmware), what, {firmware: knobs}, mode="real")
 
 
 async def found(site: Site, model_id: str) -> Any:
     return await pyasic_rs.MinerFactory().get_miner(site.address(model_id))
-
-
-async def until_below(site: Site, model_id: str, watts: float) -> None:
-    """Wait until the miner draws less than `watts`, twenty seconds at most."""
-    for _ in range(100):
-        if site.true_w(model_id) < watts:
-            return
-        await site.wait_s(0.2)
-    raise AssertionError(f"{model_id} still draws {site.true_w(model_id):.0f} W")
 
 
 def same(shown: str, name: str) -> bool:
@@ -40,12 +30,13 @@ def same(shown: str, name: str) -> bool:
 def test_each_model_is_named_and_read(firmware: str) -> None:
     async def what(site: Site) -> list[Any]:
         rows = []
-        for model_id in site.models:
+        for _, model_id in units_of(firmware):
             data = await (await found(site, model_id)).get_data()
-            rows.append((catalogue.model(model_id), data, site.true_ths(model_id), site.true_w(model_id)))
+            rows.append((site[model_id], data, site.true_ths(model_id), site.true_w(model_id)))
         return rows
 
-    for model, data, true_ths, true_w in real(firmware, what):
+    for miner, data, true_ths, true_w in real(firmware, what):
+        model = miner.model
         info = data.device_info
         assert (info.make, info.firmware) == ("Antminer", "VNish" if firmware == "vnish" else "Marathon")
         assert same(info.model, model.name)
@@ -60,7 +51,7 @@ def test_each_model_is_named_and_read(firmware: str) -> None:
         assert len(data.fans) == model.fans
         assert all(1000 < fan.rpm < 8000 for fan in data.fans)
         assert 0.8 * true_w < data.wattage < 1.12 * true_w
-        assert data.mac.upper().startswith("02:5E:10:00:01:")
+        assert data.mac.lower() == miner.host.mac
         assert data.hostname.startswith("rig")
         assert data.firmware_version == ("1.2.6" if firmware == "vnish" else "1.0.3")
         assert data.is_mining
@@ -78,7 +69,7 @@ def test_vnish_is_curtailed_limited_lit_and_restarted() -> None:
         miner, full_w = await found(site, "s21"), site.true_w("s21")
         assert await miner.pause()
         assert site.true_w("s21") > 3000, "the process is told to stop; the rail falls seconds later"
-        await until_below(site, "s21", 100)
+        await site.until(lambda: site.true_w("s21") < 100, patience_s=20)
         await site.wait_s(1.5)
         assert not await miner.get_is_mining()
         assert await miner.get_wattage() == 0
@@ -93,7 +84,7 @@ def test_vnish_is_curtailed_limited_lit_and_restarted() -> None:
         await site.wait_s(2)
         assert site.unit("s21").setpoint(site.clock.now()) == pytest.approx(2850 / 3390)
         assert await miner.restart()
-        await until_below(site, "s21", 0.1 * full_w)
+        await site.until(lambda: site.true_w("s21") < 0.1 * full_w, patience_s=20)
 
     real("vnish", what)
 
@@ -102,7 +93,7 @@ def test_vnish_with_empty_bodies_stops_and_the_client_says_it_did_not() -> None:
     async def what(site: Site) -> None:
         miner = await found(site, "s19")
         assert not await miner.pause()
-        await until_below(site, "s19", 100)
+        await site.until(lambda: site.true_w("s19") < 100, patience_s=20)
 
     real("vnish", what, empty_mining_body=True)
 
@@ -111,7 +102,7 @@ def test_mara_sleeps_and_wakes_into_the_mode_it_came_from() -> None:
     async def what(site: Site) -> None:
         miner = await found(site, "s19j_pro")
         assert await miner.pause()
-        await until_below(site, "s19j_pro", 100)
+        await site.until(lambda: site.true_w("s19j_pro") < 100, patience_s=20)
         await site.wait_s(5.5)
         data = await miner.get_data()
         assert not data.is_mining

@@ -6,78 +6,37 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from emulator import catalogue, clock
+from emulator import catalogue
 from emulator.catalogue import Phase
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
-from emulator.wire import MILLISECOND, SECOND
-from firmware_mocks import miners
+from emulator.wire import MILLISECOND
+from tests.clients.site import Site as AnySite
+from tests.clients.site import Unit, units_of
 
 pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 pyasic_rs = pytest.importorskip("pyasic_rs", reason="pyasic-rs is not installed", exc_type=ImportError)
 whatsminer = pytest.importorskip("whatsminer", reason="whatsminer is not installed", exc_type=ImportError)
 
-UNITS = [(name, model) for name in ("whatsminer", "whatsminer-v3") for model in sorted(miners.load(name).models)]
+FACES = ("whatsminer", "whatsminer-v3")
+UNITS = units_of(*FACES)
 V2 = ("whatsminer", "m50s")
 ADMIN = "admin"
 OTHER = "stratum+tcp://other.example:3333"
-Unit = tuple[str, str]
 
 
-@dataclass
-class Site:
-    """One miner of each face and model, on its own address, in real time."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-    devices: list[Any]
-
-    def address(self, unit: Unit) -> str:
-        return f"127.77.240.{UNITS.index(unit) + 1}"
-
-    def device(self, unit: Unit) -> Any:
-        return self.devices[UNITS.index(unit)]
-
-    def unit(self, unit: Unit) -> MinerUnit:
-        return MinerUnit(self.fleet, UNITS.index(unit))
+class Site(AnySite):
+    """One miner of each face and model."""
 
     def phase(self, unit: Unit) -> Phase:
-        return self.unit(unit).phase(self.clock.now())
-
-    async def until(self, what: Callable[[], bool]) -> None:
-        """Wait, ten seconds at most, for what the physics does by itself."""
-        end = self.clock.now() + 10 * SECOND
-        while not what():
-            assert self.clock.now() < end
-            await self.clock.sleep(50 * MILLISECOND)
+        return self.unit(unit).phase(self.now)
 
 
 def on_site(what: Callable[[Site], Awaitable[None]], **knobs: Any) -> None:
-    async def main(time: Clock) -> None:
-        seed, family = Seed(7), catalogue.family("whatsminer")
-        specs = [MinerSpec(f"m{n}", catalogue.model(m), family) for n, (_, m) in enumerate(UNITS)]
-        site = Site(time, Fleet(specs, seed), Network(time), [])
-        for n, unit in enumerate(UNITS):
-            host = miners.HostInfo(site.address(unit), f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n:06}", time.wall)
-            device = miners.load(unit[0]).tuned(**knobs).boot(MinerUnit(site.fleet, n), host, seed / "miner" / n)
-            site.devices.append(device)
-            site.network.attach(site.address(unit), device)
-        await site.network.open()
-        try:
-            await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    clock.run(main, mode="real")
+    """Run `what` on real sockets with these knobs on both faces."""
+    Site.run(UNITS, what, dict.fromkeys(FACES, knobs), mode="real")
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -128,8 +87,7 @@ def test_the_rust_library_names_reads_and_drives_the_miner(unit: Unit) -> None:
         assert await miner.pause()
         assert not await miner.get_is_mining()
         await site.until(lambda: site.phase(unit) is Phase.SLEEP)
-        slept = site.clock.now()
-        await site.until(lambda: site.clock.now() > slept + 2 * SECOND)  # until the PSU is looked at again
+        await site.wait_s(2.1)  # until the PSU is looked at again
         assert await miner.get_wattage() == 13.0
         assert await miner.resume()
         assert await miner.get_is_mining()

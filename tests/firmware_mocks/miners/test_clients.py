@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from emulator import catalogue, clock
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
+from emulator import catalogue
 from emulator.wire import SECOND
-from firmware_mocks import miners
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -24,60 +19,20 @@ pytestmark = [
 pyasic = pytest.importorskip("pyasic", reason="pyasic is not installed", exc_type=ImportError)
 luxos = pytest.importorskip("luxos.asyncops", reason="luxos is not installed", exc_type=ImportError)
 
-UNITS = [(name, model) for name in ("antminer-stock", "luxos") for model in sorted(miners.load(name).models)]
+UNITS = units_of("antminer-stock", "luxos")
 SHOWN = {"antminer-stock": "Stock", "luxos": "LuxOS"}
-
-
-@dataclass
-class Site:
-    """One miner of each face and model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, firmware: str, model_id: str) -> str:
-        return f"127.9.1.{UNITS.index((firmware, model_id)) + 1}"
-
-    def unit(self, firmware: str, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, UNITS.index((firmware, model_id)))
-
-    def true_w(self, firmware: str, model_id: str) -> float:
-        return self.unit(firmware, model_id).power_w(self.clock.now())
-
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
 
 
 def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
     """Run `what` in virtual time; `knobs` go to the stock firmware."""
-
-    async def main(time: Clock) -> Any:
-        seed = Seed(7)
-        firmwares = {"luxos": miners.load("luxos"), "antminer-stock": miners.load("antminer-stock").tuned(**knobs)}
-        families = {name: catalogue.family(firmware.phases) for name, firmware in firmwares.items()}
-        specs = [MinerSpec(f"m{n}", catalogue.model(m), families[f]) for n, (f, m) in enumerate(UNITS)]
-        site = Site(time, Fleet(specs, seed), Network(time))
-        for n, (firmware, model_id) in enumerate(UNITS):
-            address = site.address(firmware, model_id)
-            host = miners.HostInfo(address, f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n:06}", time.wall)
-            device = firmwares[firmware].boot(MinerUnit(site.fleet, n), host, seed / "miner" / n)
-            site.network.attach(address, device)
-        await site.network.open()
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return clock.run(main)
+    return Site.run(UNITS, what, {"antminer-stock": knobs})
 
 
 @pytest.mark.parametrize(("firmware", "model_id"), UNITS)
 def test_pyasic_names_the_miner_and_reads_it(firmware: str, model_id: str) -> None:
     async def what(site: Site) -> Any:
-        miner = await pyasic.get_miner(site.address(firmware, model_id))
-        return await miner.get_data(), site.unit(firmware, model_id).hash_ths(site.clock.now())
+        miner = await pyasic.get_miner(site.address((firmware, model_id)))
+        return await miner.get_data(), site.unit((firmware, model_id)).hash_ths(site.clock.now())
 
     data, true_ths = on_site(what)
     model = catalogue.model(model_id)
@@ -108,7 +63,7 @@ def test_identification_is_the_same_every_time_of_twenty_five() -> None:
     async def what(site: Site) -> set[tuple[int, str]]:
         seen = set()
         for _ in range(25):
-            found = await asyncio.gather(*(pyasic.get_miner(site.address(*unit)) for unit in UNITS))
+            found = await asyncio.gather(*(pyasic.get_miner(site.address(unit)) for unit in UNITS))
             seen |= {(n, str(miner).rsplit(":", 1)[0].lower()) for n, miner in enumerate(found)}
         return seen
 
@@ -127,12 +82,12 @@ def test_a_scan_of_the_subnet_finds_every_miner_and_nothing_else() -> None:
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit[0] == "antminer-stock"])
 def test_pyasic_stops_and_resumes_stock_through_a_process_restart(unit: tuple[str, str]) -> None:
     async def what(site: Site) -> None:
-        miner = await pyasic.get_miner(site.address(*unit))
-        full_w = site.true_w(*unit)
+        miner = await pyasic.get_miner(site.address(unit))
+        full_w = site.true_w(unit)
         assert await miner.stop_mining()
         await site.wait_s(30)
         data = await miner.get_data()
-        assert site.true_w(*unit) < 0.05 * full_w
+        assert site.true_w(unit) < 0.05 * full_w
         assert float(data.hashrate) == 0.0
         assert not data.is_mining
         assert data.uptime < 30
@@ -140,13 +95,13 @@ def test_pyasic_stops_and_resumes_stock_through_a_process_restart(unit: tuple[st
         await site.wait_s(170)
         assert await miner.resume_mining()
         await site.wait_s(90)
-        assert site.true_w(*unit) < 0.2 * full_w
+        assert site.true_w(unit) < 0.2 * full_w
         assert float((await miner.get_data()).hashrate) == 0.0
         await site.wait_s(60)
-        assert site.true_w(*unit) > 0.9 * full_w
+        assert site.true_w(unit) > 0.9 * full_w
         await site.wait_s(180)
         data = await miner.get_data()
-        assert float(data.hashrate) == pytest.approx(site.unit(*unit).hash_ths(site.clock.now()), rel=0.08)
+        assert float(data.hashrate) == pytest.approx(site.unit(unit).hash_ths(site.clock.now()), rel=0.08)
         assert data.is_mining
 
     on_site(what)
@@ -155,13 +110,13 @@ def test_pyasic_stops_and_resumes_stock_through_a_process_restart(unit: tuple[st
 def test_pyasic_gives_up_waiting_for_a_slow_stock_reply_and_the_miner_sleeps_all_the_same() -> None:
     async def what(site: Site) -> None:
         unit = ("antminer-stock", "s19j_pro")
-        miner = await pyasic.get_miner(site.address(*unit))
+        miner = await pyasic.get_miner(site.address(unit))
         began = site.clock.now()
         assert await miner.stop_mining()
         assert 4 < (site.clock.now() - began) / SECOND < 7
-        assert site.true_w(*unit) > 1000
+        assert site.true_w(unit) > 1000
         await site.wait_s(40)
-        assert site.true_w(*unit) < 200
+        assert site.true_w(unit) < 200
 
     on_site(what, set_conf_reply_ns=21 * SECOND)
 
@@ -169,27 +124,27 @@ def test_pyasic_gives_up_waiting_for_a_slow_stock_reply_and_the_miner_sleeps_all
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit[0] == "luxos"])
 def test_pyasic_stops_and_resumes_luxos(unit: tuple[str, str]) -> None:
     async def what(site: Site) -> None:
-        miner = await pyasic.get_miner(site.address(*unit))
-        full_w = site.true_w(*unit)
+        miner = await pyasic.get_miner(site.address(unit))
+        full_w = site.true_w(unit)
         assert await miner.stop_mining()
         await site.wait_s(6)
-        assert site.true_w(*unit) < 30
+        assert site.true_w(unit) < 30
         data = await miner.get_data()
         assert data.wattage < 40
-        assert 0 < float(data.hashrate) < site.unit(*unit).model.nominal_ths, "the average lags behind the boards"
+        assert 0 < float(data.hashrate) < site.unit(unit).model.nominal_ths, "the average lags behind the boards"
         await site.wait_s(34)
         assert await miner.resume_mining()
         await site.wait_s(100)
-        assert site.true_w(*unit) == pytest.approx(full_w, rel=0.02)
+        assert site.true_w(unit) == pytest.approx(full_w, rel=0.02)
         data = await miner.get_data()
-        assert float(data.hashrate) == pytest.approx(site.unit(*unit).hash_ths(site.clock.now()), rel=0.15)
+        assert float(data.hashrate) == pytest.approx(site.unit(unit).hash_ths(site.clock.now()), rel=0.15)
 
     on_site(what)
 
 
 def test_pyasic_cannot_resume_luxos_with_a_session_it_let_expire() -> None:
     async def what(site: Site) -> None:
-        address = site.address("luxos", "s21")
+        address = site.address(("luxos", "s21"))
         miner = await pyasic.get_miner(address)
         assert await miner.stop_mining()
         await site.wait_s(61)
@@ -202,13 +157,13 @@ def test_pyasic_cannot_resume_luxos_with_a_session_it_let_expire() -> None:
 def test_pyasic_limits_power_on_luxos_by_the_best_profile_below() -> None:
     async def what(site: Site) -> None:
         unit = ("luxos", "s21")
-        miner = await pyasic.get_miner(site.address(*unit))
-        full_w = site.true_w(*unit)
+        miner = await pyasic.get_miner(site.address(unit))
+        full_w = site.true_w(unit)
         assert await miner.set_power_limit(2600)
         await site.wait_s(60)
         data = await miner.get_data()
         assert 2400 < data.wattage_limit <= 2600
-        assert site.true_w(*unit) == pytest.approx(full_w * data.wattage_limit / 3500, rel=0.01)
+        assert site.true_w(unit) == pytest.approx(full_w * data.wattage_limit / 3500, rel=0.01)
 
     on_site(what)
 
@@ -216,7 +171,7 @@ def test_pyasic_limits_power_on_luxos_by_the_best_profile_below() -> None:
 @pytest.mark.parametrize("unit", [("antminer-stock", "s21"), ("luxos", "s21")])
 def test_pyasic_switches_the_light_and_reboots(unit: tuple[str, str]) -> None:
     async def what(site: Site) -> None:
-        address = site.address(*unit)
+        address = site.address(unit)
         miner = await pyasic.get_miner(address)
         assert await miner.fault_light_on()
         assert (await miner.get_data()).fault_light
@@ -235,13 +190,13 @@ def test_pyasic_switches_the_light_and_reboots(unit: tuple[str, str]) -> None:
 def test_pyasic_sets_the_pools_of_stock_and_the_miner_mines_on() -> None:
     async def what(site: Site) -> None:
         unit = ("antminer-stock", "s19j_pro")
-        miner = await pyasic.get_miner(site.address(*unit))
+        miner = await pyasic.get_miner(site.address(unit))
         config = await miner.get_config()
         config.pools.groups[0].pools[0].url = "stratum+tcp://other.example:3333"
         await miner.send_config(config)
         await site.wait_s(10)
         assert str((await miner.get_data()).pools[0].url) == "stratum+tcp://other.example:3333"
-        assert site.true_w(*unit) > 2500
+        assert site.true_w(unit) > 2500
 
     on_site(what)
 
@@ -249,16 +204,16 @@ def test_pyasic_sets_the_pools_of_stock_and_the_miner_mines_on() -> None:
 def test_the_vendors_library_curtails_and_wakes() -> None:
     async def what(site: Site) -> None:
         unit = ("luxos", "s19k_pro")
-        address, full_w = site.address(*unit), site.true_w("luxos", "s19k_pro")
+        address, full_w = site.address(unit), site.true_w(unit)
         asleep = await luxos.rexec(address, 4028, "curtail", ["sleep"])
         assert luxos.validate(asleep, "CURTAIL", 1, 1)["Action"] == "sleep mode"
         await site.wait_s(6)
-        assert site.true_w(*unit) == pytest.approx(25, abs=2)
+        assert site.true_w(unit) == pytest.approx(25, abs=2)
         config = luxos.validate(await luxos.rexec(address, 4028, "config"), "CONFIG", 1, 1)
         assert config["CurtailMode"] == "Sleep"
         await luxos.rexec(address, 4028, "curtail", ["wakeup", "mode=unsafe"])
         await site.wait_s(12)
-        assert site.true_w(*unit) == pytest.approx(full_w, rel=0.02)
+        assert site.true_w(unit) == pytest.approx(full_w, rel=0.02)
         assert len(luxos.validate(await luxos.rexec(address, 4028, "profiles"), "PROFILES", 1, None)) == 25
 
     on_site(what)
@@ -266,7 +221,7 @@ def test_the_vendors_library_curtails_and_wakes() -> None:
 
 def test_two_controllers_collide_on_the_one_session() -> None:
     async def what(site: Site) -> None:
-        address = site.address("luxos", "s21")
+        address = site.address(("luxos", "s21"))
         miner = await pyasic.get_miner(address)
         assert await miner.fault_light_on()
         with pytest.raises(Exception, match="connection active"):
@@ -280,8 +235,8 @@ def test_two_controllers_collide_on_the_one_session() -> None:
 def test_without_power_there_is_nobody_and_curtailment_outlives_the_outage() -> None:
     async def what(site: Site) -> None:
         unit = ("luxos", "s21")
-        address = site.address(*unit)
-        rows = site.unit(*unit)._row
+        address = site.address(unit)
+        rows = site.unit(unit)._row
         await luxos.rexec(address, 4028, "curtail", ["sleep"])
         await site.wait_s(10)
         site.fleet.switch_mains(rows, False, site.clock.now())
@@ -293,6 +248,6 @@ def test_without_power_there_is_nobody_and_curtailment_outlives_the_outage() -> 
         await site.wait_s(120)
         config = luxos.validate(await luxos.rexec(address, 4028, "config"), "CONFIG", 1, 1)
         assert config["CurtailMode"] == "Sleep"
-        assert site.true_w(*unit) == pytest.approx(25)
+        assert site.true_w(unit) == pytest.approx(25)
 
     on_site(what)

@@ -10,7 +10,7 @@ import pytest
 
 from emulator import catalogue
 from firmware_mocks import miners
-from tests.firmware_mocks.miners.face_site import Site, on_site
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -22,7 +22,7 @@ MODELS = sorted(miners.load("auradine").models)
 
 
 def auradine(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    return on_site("auradine", "127.9.6", what, **knobs)
+    return Site.run(units_of("auradine"), what, {"auradine": knobs})
 
 
 @pytest.mark.parametrize("model_id", MODELS)
@@ -58,12 +58,12 @@ def test_identification_is_the_same_every_time_and_a_scan_finds_all() -> None:
         for _ in range(10):
             found = await asyncio.gather(*(pyasic.get_miner(site.address(model_id)) for model_id in MODELS))
             seen |= {str(miner) for miner in found}
-        scanned = await pyasic.MinerNetwork.from_subnet("127.9.6.0/29").scan()
+        scanned = await pyasic.MinerNetwork.from_subnet("127.9.1.0/29").scan()
         return seen, sorted(miner.ip for miner in scanned)
 
     seen, scanned = auradine(what)
-    assert seen == {"AT1500 (Stock): 127.9.6.1", "AT2880 (Stock): 127.9.6.2"}
-    assert scanned == ["127.9.6.1", "127.9.6.2"]
+    assert seen == {"AT1500 (Stock): 127.9.1.1", "AT2880 (Stock): 127.9.1.2"}
+    assert scanned == ["127.9.1.1", "127.9.1.2"]
 
 
 @pytest.mark.parametrize("model_id", MODELS)

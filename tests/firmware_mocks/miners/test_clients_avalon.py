@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from emulator import catalogue, clock
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
+from emulator import catalogue
 from emulator.wire import SECOND
-from firmware_mocks import miners
+from tests.clients.site import Site as AnySite
+from tests.clients.site import units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -28,28 +24,8 @@ MODELS = ("a1246", "a1466", "a1566")
 A1466, A1566 = "a1466", "a1566"
 
 
-@dataclass
-class Site:
-    """One Avalon of each model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, model_id: str) -> str:
-        return f"127.9.2.{MODELS.index(model_id) + 1}"
-
-    def unit(self, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, MODELS.index(model_id))
-
-    def true_w(self, model_id: str) -> float:
-        return self.unit(model_id).power_w(self.clock.now())
-
-    def true_ths(self, model_id: str) -> float:
-        return self.unit(model_id).hash_ths(self.clock.now())
-
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
+class Site(AnySite):
+    """One Avalon of each model."""
 
     async def say(self, model_id: str, text: str | dict[str, Any]) -> str:
         """A raw request, as a shell would send it."""
@@ -60,36 +36,12 @@ class Site:
         return said.decode()
 
 
-@pytest.fixture
-def on_site(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Run a function of a site in virtual time; knobs go to the firmware. The client's clock is the miner's."""
-
-    def run(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-        async def main(time: Clock) -> Any:
-            monkeypatch.setattr("time.time", lambda: time.wall().timestamp())
-            seed, firmware = Seed(7), miners.load("avalon").tuned(**knobs)
-            family = catalogue.family(firmware.phases)
-            fleet = Fleet([MinerSpec(name, catalogue.model(name), family) for name in MODELS], seed)
-            site = Site(time, fleet, Network(time))
-            for n, model_id in enumerate(MODELS):
-                host = miners.HostInfo(
-                    site.address(model_id), f"02:5e:10:00:00:{n:02x}", f"ava{n}", f"SN{n}", time.wall
-                )
-                site.network.attach(host.address, firmware.boot(site.unit(model_id), host, seed / "miner" / n))
-            await site.network.open()
-            try:
-                return await what(site)
-            finally:
-                await site.network.close()
-                assert site.network.defects == 0
-
-        return clock.run(main)
-
-    return run
+def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
+    return Site.run(units_of("avalon"), what, {"avalon": knobs})
 
 
 @pytest.mark.parametrize("model_id", ["a1246", "a1566"])
-def test_pyasic_names_an_avalon_it_knows_and_reads_it(on_site: Callable[..., Any], model_id: str) -> None:
+def test_pyasic_names_an_avalon_it_knows_and_reads_it(model_id: str) -> None:
     async def what(site: Site) -> Any:
         miner = await pyasic.get_miner(site.address(model_id))
         return await miner.get_data(), site.true_ths(model_id), site.true_w(model_id)
@@ -120,7 +72,7 @@ def test_pyasic_names_an_avalon_it_knows_and_reads_it(on_site: Callable[..., Any
         assert data.wattage is None, "an A12 has no WALLPOWER, and the client looks nowhere else"
 
 
-def test_pyasic_does_not_know_an_a1466(on_site: Callable[..., Any]) -> None:
+def test_pyasic_does_not_know_an_a1466() -> None:
     async def what(site: Site) -> Any:
         miner = await pyasic.get_miner(site.address(A1466))
         return miner, await miner.get_data()
@@ -131,7 +83,7 @@ def test_pyasic_does_not_know_an_a1466(on_site: Callable[..., Any]) -> None:
     assert data.hashboards == []
 
 
-def test_identification_is_the_same_every_time_of_twenty_five(on_site: Callable[..., Any]) -> None:
+def test_identification_is_the_same_every_time_of_twenty_five() -> None:
     async def what(site: Site) -> set[str]:
         seen = set()
         for _ in range(25):
@@ -141,9 +93,7 @@ def test_identification_is_the_same_every_time_of_twenty_five(on_site: Callable[
     assert sorted(on_site(what)) == ["Avalon 1246 (Stock)", "Avalon 1566 (Stock)"]
 
 
-def test_pyasic_stops_an_avalon_at_the_planned_second_whatever_it_makes_of_the_reply(
-    on_site: Callable[..., Any],
-) -> None:
+def test_pyasic_stops_an_avalon_at_the_planned_second_whatever_it_makes_of_the_reply() -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(A1566))
         full_w = site.true_w(A1566)
@@ -168,7 +118,7 @@ def test_pyasic_stops_an_avalon_at_the_planned_second_whatever_it_makes_of_the_r
     on_site(what)
 
 
-def test_pyasic_believes_firmware_that_answers_in_words(on_site: Callable[..., Any]) -> None:
+def test_pyasic_believes_firmware_that_answers_in_words() -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(A1566))
         full_w = site.true_w(A1566)
@@ -182,7 +132,7 @@ def test_pyasic_believes_firmware_that_answers_in_words(on_site: Callable[..., A
     on_site(what, softoff_reply="info", softon_reply="info")
 
 
-def test_what_is_read_back_after_a_stop_falls_at_different_speeds(on_site: Callable[..., Any]) -> None:
+def test_what_is_read_back_after_a_stop_falls_at_different_speeds() -> None:
     async def what(site: Site) -> list[tuple[float, float, float, float]]:
         await site.say(A1566, "ascset|0,softoff")
         seen = []
@@ -210,7 +160,7 @@ def test_what_is_read_back_after_a_stop_falls_at_different_speeds(on_site: Calla
     assert av1800 > 0.5, "the mean since the start hardly moves"
 
 
-def test_pyasic_sets_a_level_where_it_says_limit(on_site: Callable[..., Any]) -> None:
+def test_pyasic_sets_a_level_where_it_says_limit() -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(A1566))
         full_w = site.true_w(A1566)
@@ -227,7 +177,7 @@ def test_pyasic_sets_a_level_where_it_says_limit(on_site: Callable[..., Any]) ->
     on_site(what)
 
 
-def test_a_work_mode_waits_for_the_reboot(on_site: Callable[..., Any]) -> None:
+def test_a_work_mode_waits_for_the_reboot() -> None:
     async def what(site: Site) -> None:
         full_w, full_ths = site.true_w(A1566), site.true_ths(A1566)
         assert "WORKMODE[0] success" in await site.say(A1566, "ascset|0,workmode,0")
@@ -247,7 +197,7 @@ def test_a_work_mode_waits_for_the_reboot(on_site: Callable[..., Any]) -> None:
     on_site(what)
 
 
-def test_a_work_mode_set_before_a_power_cut_rules_after_it(on_site: Callable[..., Any]) -> None:
+def test_a_work_mode_set_before_a_power_cut_rules_after_it() -> None:
     async def what(site: Site) -> None:
         full_w, rows = site.true_w(A1566), site.unit(A1566)._row
         await site.say(A1566, "ascset|0,workmode,0")
@@ -263,7 +213,7 @@ def test_a_work_mode_set_before_a_power_cut_rules_after_it(on_site: Callable[...
     on_site(what)
 
 
-def test_a_reboot_wakes_what_was_switched_off(on_site: Callable[..., Any]) -> None:
+def test_a_reboot_wakes_what_was_switched_off() -> None:
     async def what(site: Site) -> None:
         full_w = site.true_w(A1466)
         assert "ASC 0 set OK" in await site.say(A1466, "ascset|0,softoff")
@@ -277,7 +227,7 @@ def test_a_reboot_wakes_what_was_switched_off(on_site: Callable[..., Any]) -> No
     on_site(what)
 
 
-def test_pyasic_switches_the_light_and_restarts(on_site: Callable[..., Any]) -> None:
+def test_pyasic_switches_the_light_and_restarts() -> None:
     async def what(site: Site) -> None:
         address = site.address(A1566)
         miner = await pyasic.get_miner(address)
@@ -296,7 +246,7 @@ def test_pyasic_switches_the_light_and_restarts(on_site: Callable[..., Any]) -> 
     on_site(what)
 
 
-def test_pools_are_in_use_after_the_reboot_and_the_client_sees_them_then(on_site: Callable[..., Any]) -> None:
+def test_pools_are_in_use_after_the_reboot_and_the_client_sees_them_then() -> None:
     async def what(site: Site) -> None:
         new = "stratum+tcp://other.example:3333"
         said = await site.say(A1566, f"ascset|0,setpool,root,root,0,{new},farm.a,x")
@@ -315,7 +265,7 @@ def test_pools_are_in_use_after_the_reboot_and_the_client_sees_them_then(on_site
     on_site(what)
 
 
-def test_a_clock_that_is_ahead_stops_the_miner_early(on_site: Callable[..., Any]) -> None:
+def test_a_clock_that_is_ahead_stops_the_miner_early() -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(A1566))
         await miner.stop_mining()
@@ -325,7 +275,7 @@ def test_a_clock_that_is_ahead_stops_the_miner_early(on_site: Callable[..., Any]
     on_site(what, clock_skew_ns=60 * SECOND)
 
 
-def test_a_silent_caller_keeps_everybody_waiting_until_he_goes(on_site: Callable[..., Any]) -> None:
+def test_a_silent_caller_keeps_everybody_waiting_until_he_goes() -> None:
     async def what(site: Site) -> None:
         address = site.address(A1566)
         _, silent = await asyncio.open_connection(address, 4028)
@@ -346,7 +296,7 @@ def test_a_silent_caller_keeps_everybody_waiting_until_he_goes(on_site: Callable
     on_site(what)
 
 
-def test_pyasic_fails_where_all_but_one_caller_are_reset(on_site: Callable[..., Any]) -> None:
+def test_pyasic_fails_where_all_but_one_caller_are_reset() -> None:
     async def what(site: Site) -> None:
         miner = await pyasic.get_miner(site.address(A1566))
         said = await asyncio.gather(*(miner.rpc.summary() for _ in range(5)), return_exceptions=True)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
-from emulator import catalogue, clock
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
-from emulator.wire import SECOND
-from firmware_mocks import miners
+from emulator import catalogue
+from tests.clients.site import Site as AnySite
+from tests.clients.site import units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -29,28 +24,8 @@ BUILDS = ("2.9.0", "2.12.2", "2.14.2")
 GAMMA, MAX = "bitaxe_gamma", "bitaxe_max"
 
 
-@dataclass
-class Site:
-    """One Bitaxe of each model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, model_id: str) -> str:
-        return f"127.9.3.{MODELS.index(model_id) + 1}"
-
-    def unit(self, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, MODELS.index(model_id))
-
-    def true_w(self, model_id: str) -> float:
-        return self.unit(model_id).power_w(self.clock.now())
-
-    def true_ths(self, model_id: str) -> float:
-        return self.unit(model_id).hash_ths(self.clock.now())
-
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
+class Site(AnySite):
+    """One Bitaxe of each model."""
 
     async def call(self, method: str, path: str, json: Any = None, model_id: str = GAMMA) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False) as client:
@@ -62,24 +37,7 @@ class Site:
 
 
 def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    """Run `what` in virtual time; `knobs` go to the firmware."""
-
-    async def main(time: Clock) -> Any:
-        seed, firmware = Seed(7), miners.load("bitaxe").tuned(**knobs)
-        family = catalogue.family(firmware.phases)
-        fleet = Fleet([MinerSpec(name, catalogue.model(name), family) for name in MODELS], seed)
-        site = Site(time, fleet, Network(time))
-        for n, model_id in enumerate(MODELS):
-            host = miners.HostInfo(site.address(model_id), f"02:5e:10:00:00:{n:02x}", f"axe{n}", f"SN{n}", time.wall)
-            site.network.attach(host.address, firmware.boot(site.unit(model_id), host, seed / "miner" / n))
-        await site.network.open()
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return clock.run(main)
+    return Site.run(units_of("bitaxe"), what, {"bitaxe": knobs})
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -105,7 +63,7 @@ def test_pyasic_names_a_bitaxe_and_reads_it(model_id: str, build: str) -> None:
     (fan,) = data.fans
     assert 4000 < fan.speed < 9200
     assert data.mac == f"02:5E:10:00:00:{MODELS.index(model_id):02X}"
-    assert data.hostname == f"axe{MODELS.index(model_id)}"
+    assert data.hostname == f"rig{MODELS.index(model_id)}"
     assert data.uptime > 0
     assert data.is_mining
 
@@ -123,9 +81,9 @@ def test_identification_is_the_same_every_time_of_twenty_five() -> None:
 
 def test_a_scan_of_the_subnet_finds_every_bitaxe_and_nothing_else() -> None:
     async def what(site: Site) -> list[str]:
-        return sorted(miner.ip for miner in await pyasic.MinerNetwork.from_subnet("127.9.3.0/28").scan())
+        return sorted(miner.ip for miner in await pyasic.MinerNetwork.from_subnet("127.9.1.0/28").scan())
 
-    assert on_site(what) == [f"127.9.3.{n}" for n in range(1, len(MODELS) + 1)]
+    assert on_site(what) == [f"127.9.1.{n}" for n in range(1, len(MODELS) + 1)]
 
 
 def test_pyasic_reboots_a_build_that_answers_in_json_and_stumbles_over_plain_text() -> None:
@@ -262,7 +220,7 @@ def test_clock_and_voltage_move_watts_by_f_times_v_squared_and_the_rate_by_f() -
         assert info["hashRate_1m"] == pytest.approx(1000 * site.true_ths(GAMMA), rel=0.01)
         assert info["power"] == pytest.approx(site.true_w(GAMMA), abs=1.6)
         assert (await site.call("PATCH", "", {"frequency": "400", "hostname": "x"})).text == "Wrong API input"
-        assert (await site.info())["hostname"] == "axe0", "all or nothing"
+        assert (await site.info())["hostname"] == "rig0", "all or nothing"
 
     on_site(what)
 

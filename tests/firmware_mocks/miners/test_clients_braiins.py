@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from emulator import catalogue, clock
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
+from emulator import catalogue
 from emulator.wire import SECOND
 from firmware_mocks import miners
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -26,55 +22,12 @@ from grpclib import GRPCError, Status  # noqa: E402 - pyasic brings it
 from grpclib.client import Channel  # noqa: E402
 from pyasic.web.braiins_os.proto.braiins.bos import v1  # noqa: E402
 
-FIRMWARE = miners.load("braiins")
-MODELS = sorted(FIRMWARE.models)
-
-
-@dataclass
-class Site:
-    """One miner of each model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-
-    def address(self, model_id: str) -> str:
-        return f"127.9.2.{MODELS.index(model_id) + 1}"
-
-    def unit(self, model_id: str) -> MinerUnit:
-        return MinerUnit(self.fleet, MODELS.index(model_id))
-
-    def true_w(self, model_id: str) -> float:
-        return self.unit(model_id).power_w(self.clock.now())
-
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
+MODELS = sorted(miners.load("braiins").models)
+MODEL = "s19j_pro"
 
 
 def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    """Run `what` in virtual time."""
-
-    async def main(time: Clock) -> Any:
-        seed = Seed(7)
-        family = catalogue.family(FIRMWARE.phases)
-        specs = [MinerSpec(f"m{n}", catalogue.model(model_id), family) for n, model_id in enumerate(MODELS)]
-        site = Site(time, Fleet(specs, seed), Network(time))
-        for n, model_id in enumerate(MODELS):
-            address = site.address(model_id)
-            host = miners.HostInfo(address, f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n:06}", time.wall)
-            device = FIRMWARE.tuned(**knobs).boot(MinerUnit(site.fleet, n), host, seed / "miner" / n)
-            site.network.attach(address, device)
-        await site.network.open()
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return clock.run(main)
-
-
-MODEL = "s19j_pro"
+    return Site.run(units_of("braiins"), what, {"braiins": knobs})
 
 
 @pytest.mark.parametrize("model_id", MODELS)

@@ -10,7 +10,7 @@ import pytest
 
 from emulator import catalogue
 from firmware_mocks import miners
-from tests.firmware_mocks.miners.face_site import Site, on_site
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -22,7 +22,7 @@ MODELS = sorted(miners.load("epic").models)
 
 
 def epic(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
-    return on_site("epic", "127.9.5", what, **knobs)
+    return Site.run(units_of("epic"), what, {"epic": knobs})
 
 
 @pytest.mark.parametrize("model_id", MODELS)
@@ -60,12 +60,12 @@ def test_identification_is_the_same_every_time_and_a_scan_finds_all() -> None:
         for _ in range(10):
             found = await asyncio.gather(*(pyasic.get_miner(site.address(model_id)) for model_id in MODELS))
             seen |= {str(miner) for miner in found}
-        scanned = await pyasic.MinerNetwork.from_subnet("127.9.5.0/28").scan()
+        scanned = await pyasic.MinerNetwork.from_subnet("127.9.1.0/28").scan()
         return seen, sorted(miner.ip for miner in scanned)
 
     seen, scanned = epic(what)
-    assert seen == {f"{catalogue.model(m).name} (ePIC): 127.9.5.{n + 1}" for n, m in enumerate(MODELS)}
-    assert scanned == [f"127.9.5.{n + 1}" for n in range(len(MODELS))]
+    assert seen == {f"{catalogue.model(m).name} (ePIC): 127.9.1.{n + 1}" for n, m in enumerate(MODELS)}
+    assert scanned == [f"127.9.1.{n + 1}" for n in range(len(MODELS))]
 
 
 @pytest.mark.parametrize("model_id", MODELS)

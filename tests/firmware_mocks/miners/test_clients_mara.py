@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 
 from emulator import catalogue
-from tests.firmware_mocks.miners.client_site import Site, models_of, on_site
+from firmware_mocks import miners
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 pyasic = pytest.importorskip("pyasic", reason="pyasic is not installed", exc_type=ImportError)
-MODELS = models_of("mara")
+MODELS = sorted(miners.load("mara").models)
 
 
 def mara(what: Any, **knobs: Any) -> Any:
-    return on_site("mara", "127.9.3", what, **knobs)
+    return Site.run(units_of("mara"), what, {"mara": knobs})
 
 
 @pytest.mark.parametrize("model_id", MODELS)

@@ -10,18 +10,19 @@ import httpx
 import pytest
 
 from emulator import catalogue
-from tests.firmware_mocks.miners.client_site import Site, models_of, on_site
+from firmware_mocks import miners
+from tests.clients.site import Site, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 pyasic = pytest.importorskip("pyasic", reason="pyasic is not installed", exc_type=ImportError)
-MODELS = models_of("vnish")
+MODELS = sorted(miners.load("vnish").models)
 
 
 def vnish(what: Any, **knobs: Any) -> Any:
-    return on_site("vnish", "127.9.2", what, **knobs)
+    return Site.run(units_of("vnish"), what, {"vnish": knobs})
 
 
 async def state(miner: Any) -> str:

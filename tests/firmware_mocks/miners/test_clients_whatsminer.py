@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from emulator import catalogue, clock
+from emulator import catalogue
 from emulator.catalogue import Phase
-from emulator.clock import Clock
-from emulator.fleet import Fleet, MinerSpec, MinerUnit
-from emulator.network import Network
-from emulator.seed import Seed
-from emulator.wire import SECOND
-from firmware_mocks import miners
+from tests.clients.site import Site as AnySite
+from tests.clients.site import Unit, units_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -24,65 +19,21 @@ pytestmark = [
 ]
 pyasic = pytest.importorskip("pyasic", reason="pyasic is not installed", exc_type=ImportError)
 
-UNITS = [(name, model) for name in ("whatsminer", "whatsminer-v3") for model in sorted(miners.load(name).models)]
+FACES = ("whatsminer", "whatsminer-v3")
+UNITS = units_of(*FACES)
 V2, V3 = ("whatsminer", "m50s"), ("whatsminer-v3", "m60s")
-Unit = tuple[str, str]
 
 
-@dataclass
-class Site:
-    """One miner of each face and model, on its own address."""
-
-    clock: Clock
-    fleet: Fleet
-    network: Network
-    devices: list[Any]
-
-    def address(self, unit: Unit) -> str:
-        return f"127.9.2.{UNITS.index(unit) + 1}"
-
-    def device(self, unit: Unit) -> Any:
-        return self.devices[UNITS.index(unit)]
-
-    def unit(self, unit: Unit) -> MinerUnit:
-        return MinerUnit(self.fleet, UNITS.index(unit))
-
-    def true_w(self, unit: Unit) -> float:
-        return self.unit(unit).power_w(self.clock.now())
-
-    def true_ths(self, unit: Unit) -> float:
-        return self.unit(unit).hash_ths(self.clock.now())
+class Site(AnySite):
+    """One miner of each face and model."""
 
     async def miner(self, unit: Unit) -> Any:
         return await pyasic.get_miner(self.address(unit))
 
-    async def wait_s(self, seconds: float) -> None:
-        await self.clock.sleep(round(seconds * SECOND))
-
 
 def on_site(what: Callable[[Site], Awaitable[Any]], **knobs: Any) -> Any:
     """Run `what` in virtual time with these knobs on both faces."""
-
-    async def main(time: Clock) -> Any:
-        seed = Seed(7)
-        firmwares = {name: miners.load(name).tuned(**knobs) for name, _ in UNITS}
-        family = catalogue.family("whatsminer")
-        specs = [MinerSpec(f"m{n}", catalogue.model(m), family) for n, (_, m) in enumerate(UNITS)]
-        site = Site(time, Fleet(specs, seed), Network(time), [])
-        for n, unit in enumerate(UNITS):
-            address = site.address(unit)
-            host = miners.HostInfo(address, f"02:5e:10:00:00:{n:02x}", f"rig{n}", f"SN{n:06}", time.wall)
-            device = firmwares[unit[0]].boot(MinerUnit(site.fleet, n), host, seed / "miner" / n)
-            site.devices.append(device)
-            site.network.attach(address, device)
-        await site.network.open()
-        try:
-            return await what(site)
-        finally:
-            await site.network.close()
-            assert site.network.defects == 0
-
-    return clock.run(main)
+    return Site.run(UNITS, what, dict.fromkeys(FACES, knobs))
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -135,10 +86,10 @@ def test_identification_is_the_same_every_time_of_twenty_five() -> None:
 
 def test_a_scan_of_the_subnet_finds_every_miner_and_nothing_else() -> None:
     async def what(site: Site) -> list[str]:
-        found = await pyasic.MinerNetwork.from_subnet("127.9.2.0/28").scan()
+        found = await pyasic.MinerNetwork.from_subnet("127.9.1.0/28").scan()
         return sorted(miner.ip for miner in found)
 
-    assert on_site(what) == [f"127.9.2.{n}" for n in range(1, len(UNITS) + 1)]
+    assert on_site(what) == [f"127.9.1.{n}" for n in range(1, len(UNITS) + 1)]
 
 
 @pytest.mark.parametrize("unit", UNITS)
