@@ -81,6 +81,8 @@ class MeterReading:
         wanted = [place for rows in chosen.values() for place in rows] + list(factors.values())
         self.requests = tuple(self._requests(wanted))
         self._values = {name: [self._place(*place) for place in rows] for name, rows in chosen.items()}
+        self.power_request = self.requests[self._values[POWER][0].request]
+        """The one of `requests` whose reply holds the power."""
         self._exponents = {name: self._place(*place) for name, place in factors.items()}
 
     def values(self, replies: Sequence[Sequence[int]]) -> dict[str, float]:
