@@ -10,7 +10,7 @@
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
 #   make emulate   prove every x86-64 kernel by the meaning of its instructions, whatever the processor lacks
 #   make aarch64   cross-compile the ARM kernels and prove them under qemu-user
-#   make matrix  try every client on every face, write docs/reference/client-matrix.md
+#   make matrix  try every client on every face, write docs/reference/client-matrix.md and modbus-clients.md
 #   make docs    build the documentation into build/docs
 #   make clean   remove what these commands made (runs/ stays)
 
@@ -61,6 +61,7 @@ bench: $(DEV)
 
 matrix: $(DEV)
 	@"$(BIN)/python" -m tests.clients
+	@"$(BIN)/python" -m tests.modbus_clients
 
 # All three compile with the flags of setup.py's table, and end in the program's own verdict.
 sanitize:

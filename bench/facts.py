@@ -95,6 +95,8 @@ class RunFacts:
     """Requests answered, by device kind: `meter`, `pdu`, `miner`, `signal`."""
     occurrences: tuple[Occurrence, ...] = ()
     meter_gap_ns: int = 0
+    judged_by: str = ""
+    """The real meter that `power` comes from; empty where power is that of the emulation."""
     lateness_p99_ns: int = 0
     lateness_max_ns: int = 0
     lateness_budget_ns: int = 2_000_000

@@ -210,9 +210,11 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         "contact", "Controller spoke to the site", kinds or "no request", "at least one request",
         Validity.VALID if kinds else Validity.VOID,
     )  # fmt: skip
+    meter = f"{facts.judged_by}: " if facts.judged_by else ""
     finite = int(np.count_nonzero(np.isfinite(facts.power.value)))
     yield _gate(
-        "meter", "Meter alive", f"{finite} samples, longest gap {facts.meter_gap_ns / 1e9:g} s",
+        "meter", "Meter alive",
+        f"{meter}{finite} samples, longest gap {facts.meter_gap_ns / 1e9:g} s",
         f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(facts.meter_gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
     )  # fmt: skip
     budget = facts.lateness_budget_ns

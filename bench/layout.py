@@ -93,8 +93,8 @@ class Layout:
     def sorts(self) -> dict[str, str]:
         """What sort of thing each id is: what a fault can be aimed at."""
         sorts = {place.id: "miner" for place in self.miners}
-        sorts |= {place.id: "meter" for place in self.meters}
-        sorts |= {place.id: "pdu" for place in self.pdus}
+        sorts |= {place.id: "meter" for place in self.meters if place.real is None}
+        sorts |= {place.id: "pdu" for place in self.pdus if place.real is None}
         sorts |= {place.id: "relay" for place in self.relays}
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
@@ -104,6 +104,17 @@ class Layout:
         if self.pool is not None:
             sorts[POOL] = "pool"
         return sorts
+
+    @property
+    def real(self) -> tuple[str, ...]:
+        """The slots with a real device."""
+        places: tuple[MeterPlace | PduPlace, ...] = (*self.meters, *self.pdus)
+        return tuple(place.id for place in places if place.real is not None)
+
+    @property
+    def judged_by(self) -> str:
+        """The real meter at the point of interconnection that a verdict rests on; "" where that is emulated."""
+        return next((place.id for place in self.meters if place.real is not None and place.id == f"meter-{POI}"), "")
 
     def check_faults(self, plan: FaultPlan, origin: str) -> None:
         """Raises ConfigError, which begins with `origin`, for a fault that hits nothing it can hit here."""
@@ -127,6 +138,7 @@ class Layout:
             "meters": [
                 {**entry(place.id, place.product.id, place.way, lines, opened), "measures": place.measures}
                 for place in self.meters
+                if _told(place)
             ],
             "pdus": [
                 {**entry(place.id, place.product.id, place.way, lines, opened),
@@ -135,6 +147,7 @@ class Layout:
                      for index, outlet in enumerate(place.outlets, start=1)
                  ]}
                 for place in self.pdus
+                if _told(place)
             ],
             "relays": [
                 {**entry(place.id, place.product.id, place.way, lines, opened), "protects": place.protects}
@@ -165,6 +178,11 @@ class Layout:
             if miner.firmware is not None:
                 ports = ", ".join(str(port) for port in miner.firmware.ports.values())
                 yield miner.id, f"{miner.model.id} / {miner.firmware.name}", miner.address, ports
+
+
+def _told(place: MeterPlace | PduPlace) -> bool:
+    """Whether a controller is told of a device: not of a real one on a serial port, whose one master is the bench."""
+    return place.real is None or not place.way.serial
 
 
 def lay_out(file: RigFile, origin: str) -> Layout:
@@ -303,8 +321,9 @@ class _Planner:
                 refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
                 self._check_meter(key, table, product)
                 yield MeterPlace(
-                    name, way.address, product, way.unit, measures, refresh, table.base, table.settings, way
-                )
+                    name, way.address, product, way.unit, measures, refresh, table.base, table.settings, way,
+                    table.provider,
+                )  # fmt: skip
 
     def _check_meter(self, key: str, table: MeterTable, product: MeterProduct) -> None:
         if table.base is not None and table.base not in product.bases:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bench.rig_file import FeederTable, RelayTable
+    from bench.rig_wires import RealTable
     from bench.ways import Way
     from emulator import catalogue
     from emulator.meters.product import MeterProduct, Refresh
@@ -55,6 +56,8 @@ class MeterPlace:
     base: int | None
     settings: Mapping[str, float]
     way: Way
+    real: RealTable | None = None
+    """The real meter in this slot; None for an emulated one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class PduPlace:
     table: FeederTable
     outlets: tuple[OutletSpec, ...]
     way: Way
+
+    @property
+    def real(self) -> RealTable | None:
+        """The real PDU in this slot; None for an emulated one."""
+        return self.table.pdu.provider
 
     @property
     def drives_contactors(self) -> bool:

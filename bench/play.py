@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import platform
 import signal
 import subprocess
@@ -92,6 +93,9 @@ def plan(case: Case) -> Plan:
     except (ConfigError, FaultError) as error:
         raise ConfigError(f"{where}: {error}") from None
     _check_restarts(case, profile, where)
+    if layout.real and case.table.time == "virtual":
+        slots = ", ".join(layout.real)
+        raise ConfigError(f'{where}: time: {slots} of the rig are real devices; they need time = "real"')
     layout.check_faults(FaultPlan(faults, Seed(case.seed)), where)
     return Plan(case, layout, rig_path, profile, profile_path, paths, nominal.pop() if nominal else 60.0, faults)
 
@@ -186,6 +190,8 @@ class _Run:
         path = self.folder / "sut" / "inventory.json"
         path.write_text(json.dumps(inventory, indent=1) + "\n", encoding="utf-8")
         self.rig.play(self.timeline.signals, self.armed_ns)
+        if self.rig.real is not None:
+            self.rig.real.on_event = lambda now, kind, data: self.recorder.event(now, kind, **data)
         self._describe()
         try:
             await self.rig.open()
@@ -206,6 +212,8 @@ class _Run:
             finally:
                 await self.sut.stop()
             await self.clock.settle()  # what it held open is closed: files are about to be written
+            if self.rig.real is not None:
+                await self.clock.sleep_until(self.end_ns + self.rig.real.tail_ns)
             self._finish()
         finally:
             self.stopped_ns = self.clock.now()
@@ -244,8 +252,10 @@ class _Run:
                 "rate_hz": analyser.rate,
                 "window_ns": analyser.window,
                 "u_w": analyser.accuracy * rig.nominal_w,
-                "u_time_ns": 0.0,
+                "u_time_ns": 0.0 if rig.real is None else rig.real.switching_ns / math.sqrt(3.0),
             },
+            real=rig.layout.real,
+            judged_by=rig.layout.judged_by,
         )
         for fault in self.faults.faults:
             self.recorder.event(
@@ -279,6 +289,8 @@ class _Run:
                     picked_up_ns=trip.picked_up_ns, open_ns=trip.parts_ns,
                 )  # fmt: skip
         rig.traffic.write(self.folder / "frames.parquet")
+        if rig.real is not None:
+            rig.real.samples.write(self.folder)
         truth = Truth(
             log=rig.fleet.log,
             weight=rig.site.row_weights(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench import real_samples
 from bench.facts import HeatMap, Occurrence, ProfileEvent, RunFacts, Series
 from emulator.timeline import FIELDS, SegmentLog, Signal
 from emulator.wire import SECOND, Instant
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 RUN_FILES = (
     "run.json", "run.json.part", "config.toml", "documents.jsonl", "bench.log", "sut", "attachments",
-    "truth.parquet", "signals.parquet", "frames.parquet",
+    "truth.parquet", "signals.parquet", "frames.parquet", real_samples.FILE,
 )  # fmt: skip
 """Everything a recording may leave in its folder; renderings of the verdict come beside it."""
 _MOST_SAMPLES = 5_000_000
@@ -146,15 +147,16 @@ def read_run(folder: Path) -> RunFacts:
         raise _damaged(file, "it has an end but no descriptor")
     truth = _read_truth(folder / "truth.parquet") if stop else None
     signals = _read_signals(folder / "signals.parquet") if stop else {}
+    real = _read_table(folder / real_samples.FILE) if stop and about.get("judged_by") else None
     try:
-        return _facts(folder, info, documents, about, stop, truth, signals)
+        return _facts(folder, info, documents, about, stop, truth, signals, real)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(file, error) from None
 
 
 def _facts(
     folder: Path, info: dict[str, Any], documents: list[dict[str, Any]], about: dict[str, Any], stop: dict[str, Any],
-    truth: Truth | None, signals: Mapping[str, Signal],
+    truth: Truth | None, signals: Mapping[str, Signal], real: Any = None,
 ) -> RunFacts:  # fmt: skip
     """The facts from the documents as they stand; any key may be of the wrong kind in a damaged file."""
     occurrences = tuple(
@@ -165,7 +167,7 @@ def _facts(
         if d["document"] == "event"
     )
     last_ns = int(stop.get("t_ns", max((int(d["t_ns"]) for d in documents), default=0)))
-    power, heat = Series(np.zeros(0, np.int64), np.zeros(0)), None
+    power, heat, gap_ns = Series(np.zeros(0, np.int64), np.zeros(0)), None, 0
     if truth is not None:
         for key in ("nominal_hz", "nominal_w", "commitment_w"):
             if not float(about[key]) > 0:
@@ -175,6 +177,11 @@ def _facts(
         power = truth.power(start, last_ns, analyser["rate_hz"], analyser["window_ns"])
         power = Series(power.t_ns, power.value, "W", power.window_ns, analyser["u_w"], analyser["u_time_ns"])
         heat = truth.heat(start, last_ns)
+        gap_ns = int(np.diff(power.t_ns).max()) if power.t_ns.size > 1 else 0
+        if real is not None:
+            found = real_samples.measured(real, str(about["judged_by"]), start, last_ns)
+            power, gap_ns, heat = found.power, found.gap_ns, None
+            info = {**info, "power": found.text}
     exits = [str(o.data.get("reason", "")) for o in occurrences if o.kind == "sut_exit"]
     return RunFacts(
         run_id=folder.name,
@@ -195,7 +202,8 @@ def _facts(
         sut_notes=tuple(map(str, stop.get("sut_notes", ()))),
         contacts={str(kind): int(number) for kind, number in stop.get("contacts", {}).items()},
         occurrences=occurrences,
-        meter_gap_ns=int(np.diff(power.t_ns).max()) if power.t_ns.size > 1 else 0,
+        meter_gap_ns=gap_ns,
+        judged_by=str(about.get("judged_by", "")),
         lateness_p99_ns=int(stop.get("lateness_p99_ns", 0)),
         lateness_max_ns=int(stop.get("lateness_max_ns", 0)),
         lateness_budget_ns=int(about.get("lateness_budget_ns", 2_000_000)),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.layout import Layout
+    from bench.real import RealSlots
     from emulator.clock import Clock
     from emulator.faults import Fault, FaultHook
     from emulator.meters.product import Refresh
@@ -86,6 +87,12 @@ class Rig:
         self.network = Network(clock, allowed=where.allow, interface=where.interface)
         self.devices: dict[str, Device] = {}
         self.wiring = Wiring(layout, clock, self.network, self._wrapped)
+        self.real: RealSlots | None = None
+        """Real devices in slots of this rig; None where it has none."""
+        if layout.real:
+            from bench.real import RealSlots  # pymodbus, which few rigs need
+
+            self.real = RealSlots(clock)
         self.meters: dict[str, Meter] = {}
         self.relays: dict[str, FeederRelay] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []
@@ -140,7 +147,10 @@ class Rig:
         await self.network.open()
         try:
             self.wiring.open()
+            if self.real is not None:
+                await self.real.open()
         except BaseException:
+            self.wiring.close()
             await self.network.close()
             raise
 
@@ -148,6 +158,8 @@ class Rig:
         """Stop answering."""
         self.wiring.close()
         await self.network.close()
+        if self.real is not None:
+            await self.real.close()
 
     def inventory(self) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""
@@ -180,6 +192,9 @@ class Rig:
     def _build_meters(self, seed: Seed) -> None:
         exports = any(load.kind in ("solar", "wind") for load in self.file.load)
         for place in self.layout.meters:
+            if self.real is not None and place.real is not None:
+                self.real.add_meter(place, place.real)
+                continue
             point = self.site.poi if place.measures == POI else self.site.feeders[place.measures]
             own, product = seed / "meter" / place.id, place.product
             longest_ns = max(refresh.period_ns for refresh in {**product.refresh, **place.refresh}.values())
@@ -204,6 +219,9 @@ class Rig:
                 outlet_port(self.faults, self.site.outlets[spec.id], place.id, contactor=driven, heard=self._struck)
                 for spec in place.outlets
             ]
+            if self.real is not None and place.real is not None:
+                self.real.add_pdu(place, place.real, outlets)
+                continue
             auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
             unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id, auxiliary)
             device = unit.device(place.way.port)

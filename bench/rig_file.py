@@ -107,6 +107,12 @@ class PduTable(WireTable):
     one before it; with both 0 they have kept their state."""
     return_step: DurationNs = 0
 
+    @model_validator(mode="after")
+    def _one_real(self) -> Self:
+        if self.provider is not None and self.count != 1:
+            raise ValueError(f"count = {self.count}: a real PDU is one device; write count = 1 and a feeder for each")
+        return self
+
 
 class BreakerTable(Table):
     """The breaker at the head of a feeder: trip coil to contacts apart, closing coil to contacts together."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.config import did_you_mean
+from bench.rig_wires import CharactersTable
 from emulator.modbus import mbap, secure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.rig_file import RigFile
-    from bench.rig_wires import CharactersTable, GatewayTable, LineTable, WireTable
+    from bench.rig_wires import GatewayTable, LineTable, RealTable, WireTable
     from emulator.modbus.serial_format import SerialFormat
 
 _LAST_UNIT = 247
@@ -53,13 +54,17 @@ class Ways:
         self._has_tls = file.tls is not None
         self._wrong = wrong
         self._units: dict[tuple[str, int], str] = {}
+        self._ports: dict[str, dict[str, object]] = {}
+        """Serial port of the machine -> how the first real device on it is spoken to."""
 
     def own_address(self, table: WireTable) -> bool:
         """Whether the device stands on an address of its own."""
-        return table.line is None and table.gateway is None
+        return table.line is None and table.gateway is None and table.provider is None
 
     def of(self, key: str, name: str, table: WireTable, address: str, further: int = 0) -> Way:
         """The way to device `name`, the `further`-th of its table (from 0); `address` is its own, if it has one."""
+        if table.provider is not None:
+            return self._real(key, table, table.provider)
         if table.line is not None:
             line = self.lines.get(table.line)
             if line is None:
@@ -82,6 +87,19 @@ class Ways:
             )
         port = table.port or (secure.PORT if table.transport == "tls" else mbap.PORT)
         return Way(table.transport, table.unit, address, port)
+
+    def _real(self, key: str, table: WireTable, provider: RealTable) -> Way:
+        """The way to a real device; the bench opens a serial port once, for all that hang on it."""
+        if not provider.serial:
+            return Way(provider.transport, table.unit, provider.address or "", provider.port)
+        device = provider.device or ""
+        spoken = {name: getattr(provider, name) for name in ("transport", *CharactersTable.model_fields, "timeout")}
+        for name, value in self._ports.setdefault(device, spoken).items():
+            if spoken[name] != value:
+                self._wrong(f"{key}.provider.{name}: {device} is in use with another {name}; write the same for both")
+        if device in {line.port for line in self.lines.values()}:
+            self._wrong(f"{key}.provider.device: a [[line]] answers on {device}; a port has one use, name another")
+        return Way(provider.transport, table.unit, bus=device)
 
     def _unit(self, key: str, name: str, unit: int, bus: str, *, shared: bool) -> int:
         if unit > _LAST_UNIT:

@@ -6,6 +6,7 @@ import pytest
 
 from bench import inventory, library
 from bench.layout import Layout, lay_out
+from bench.listing import listing
 from bench.rig_file import load_rig
 from firmware_mocks import miners
 
@@ -36,3 +37,17 @@ def test_the_mixed_rig_has_every_firmware_on_every_model_once() -> None:
     ]
     assert not lacks, "bench/library/rigs/mixed.toml lacks\n" + "\n".join(lacks)
     assert sorted(placed) == ships
+
+
+def test_the_modbus_rig_has_every_meter_pdu_and_relay_that_is_listed() -> None:
+    placed = layout("modbus")
+    found = {
+        "meters": {place.product.id for place in placed.meters},
+        "pdus": {place.product.id for place in placed.pdus},
+        "relays": {place.product.id for place in placed.relays},
+    }
+    listed = {kind: {row[0] for row in listing(kind)[1]} for kind in found}
+    assert found == listed, "bench/library/rigs/modbus.toml lacks a product"
+    assert {"tcp", "udp", "rtu", "rtu-over-tcp"} <= {place.way.transport for place in placed.meters}
+    assert any(place.way.bus == "gateway" for place in placed.meters)
+    assert sum(place.way.bus == "rs485" for place in (*placed.meters, *placed.pdus)) >= 5
