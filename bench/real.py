@@ -55,6 +55,7 @@ class RealSlots:
         self._polled: list[_Polled] = []
         self._units: list[ModbusUnit] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
 
     def add_meter(self, place: MeterPlace, table: RealTable) -> None:
         """Read a meter: power, and the frequency where it shows it."""
@@ -110,6 +111,7 @@ class RealSlots:
 
     async def close(self) -> None:
         """Stop polling and give ports and connections back. Raises what a poller has died of."""
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,7 +134,7 @@ class RealSlots:
     async def _keep_polling(self, polled: _Polled) -> None:
         slot, silent = polled.slot, False
         start, turn = self._clock.now(), 0
-        while True:
+        while not self._closing:  # Python 3.11's wait_for may lose a cancellation to the reply that comes with it
             # a turn that is missed is left out: asking twice in a row would only shift the next ones
             turn = max(turn + 1, (self._clock.now() - start) // slot.poll_ns)
             await self._clock.sleep_until(start + turn * slot.poll_ns)
