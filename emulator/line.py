@@ -31,8 +31,13 @@ _logger = logging.getLogger("ramprig.network")
 def reset(transport: asyncio.Transport) -> None:
     """End a connection with an RST: what the peer has not yet been sent is lost."""
     with contextlib.suppress(OSError):  # the peer may have been faster
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(transport.get_extra_info("socket"))
     transport.abort()
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Let the closing of `sock` be an RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 class Line(asyncio.Protocol):

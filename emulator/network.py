@@ -7,17 +7,20 @@ words on it mean is the device's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import ipaddress
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, cast
 
-from emulator.clock import Clock, VirtualLoop
-from emulator.line import Line, Silence, reset
+from emulator.clock import Clock, RealLoop, VirtualLoop
+from emulator.connection import Connection
+from emulator.line import Line, Silence, reset_on_close
 from emulator.loopback import CarriedSocket, Name, Take, refused
 from emulator.wire import SECOND, Device, Instant, Reach
 
@@ -26,6 +29,10 @@ Contact: TypeAlias = Callable[[str, int, str, Instant], object]
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
+_CALLS_A_ROUND = 128
+"""estimate"""
+_REST_NS = SECOND
+"""How long a listener rests that has run out of descriptors or memory, as asyncio's do. S"""
 SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
 """When Linux repeats an unanswered SYN: after 1 s, then twice as long each time, six times (tcp(7)). GK"""
 SYN_GIVES_UP_S = 127
@@ -68,7 +75,7 @@ class Network:
         self._lines: dict[str, dict[Line | Silence, None]] = {}
         self._is_open = False
         self._gates: set[int] = set()
-        self._servers: dict[tuple[str, int], asyncio.Task[asyncio.Server]] = {}
+        self._listeners: dict[tuple[str, int], socket.socket] = {}
 
     def attach(self, address: str, device: Device) -> None:
         """Put `device` on `address`, before or after open().
@@ -115,7 +122,6 @@ class Network:
         try:
             for port, addresses in plan.items():
                 self._listen(port, addresses)
-            await asyncio.gather(*self._servers.values())
         except BaseException:
             await self.close()
             raise
@@ -126,11 +132,10 @@ class Network:
         for port in self._gates:
             cast(VirtualLoop, self.clock.loop).loopback.close_port(port)
         self._gates.clear()
-        servers = await asyncio.gather(*self._servers.values(), return_exceptions=True)
-        self._servers.clear()
-        for server in servers:
-            if isinstance(server, asyncio.Server):
-                server.close()
+        for listener in self._listeners.values():
+            self._unwatch(listener)
+            listener.close()
+        self._listeners.clear()
         for address in self._lines:
             self.drop(address)
         await asyncio.sleep(0)  # lets the transports close their sockets
@@ -156,7 +161,7 @@ class Network:
                 self._gates.add(port)
             return
         on_lo = [address for address in addresses if address.startswith(_LO)]
-        if on_lo and (_ANYWHERE, port) not in self._servers:
+        if on_lo and (_ANYWHERE, port) not in self._listeners:
             try:
                 self._serve(_ANYWHERE, port, only_lo=True)
             except OSError as error:
@@ -178,6 +183,7 @@ class Network:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
             if only_lo:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
             sock.bind((address, port))
@@ -185,9 +191,17 @@ class Network:
         except OSError:
             sock.close()
             raise
-        loop = self.clock.loop
-        serving = loop.create_server(functools.partial(_Door, self), sock=sock, backlog=BACKLOG)
-        self._servers[address, port] = loop.create_task(serving)
+        self._listeners[address, port] = sock
+        self._watch(sock)
+
+    def _watch(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            accept = functools.partial(self._accept, listener)
+            cast(RealLoop, self.clock.loop).watch(listener.fileno(), select.EPOLLIN, accept)
+
+    def _unwatch(self, listener: socket.socket) -> None:
+        with contextlib.suppress(KeyError):  # it rests after an error
+            cast(RealLoop, self.clock.loop).unwatch(listener.fileno())
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -213,12 +227,27 @@ class Network:
         self._lines[address][line] = None
         cast(VirtualLoop, self.clock.loop).adopt(conn, line)
 
-    def admit(self, transport: asyncio.Transport) -> None:
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        """Real time: take the calls that wait, no more of them in one round than leave others their turn."""
+        for _ in range(_CALLS_A_ROUND):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                _logger.warning("no call can be taken for %g s: %s", _REST_NS / SECOND, error)
+                self._unwatch(listener)
+                self.clock.call_at(self.clock.now() + _REST_NS, self._watch, listener)
+                return
+            self._admit(sock, peer[0])
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
         """Real time: what becomes of a connection that the kernel has taken already."""
-        address, port = transport.get_extra_info("sockname")[:2]
-        peer = transport.get_extra_info("peername")[0]
+        address, port = sock.getsockname()[:2]
         if not self._has(address, port):
-            transport.abort()
+            sock.close()
             return
         if self.on_connect is not None:
             self.on_connect(address, port, peer, self.clock.now())
@@ -230,11 +259,11 @@ class Network:
             look = functools.partial(self._reach, address, port)
             protocol = Silence(self.clock, reach=look, over=functools.partial(self._over, address))
         if protocol is None:
-            reset(transport)
+            reset_on_close(sock)
+            sock.close()
             return
         self._lines[address][protocol] = None
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        Connection(cast(RealLoop, self.clock.loop), sock, protocol).begin()
 
     def _has(self, address: str, port: int) -> bool:
         device = self._devices.get(address)
@@ -275,16 +304,6 @@ class Network:
 
     def _over(self, address: str, line: Line | Silence) -> None:
         self._lines[address].pop(line, None)
-
-
-class _Door(asyncio.Protocol):
-    """The first protocol of every real connection: only the transport knows which address was called."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._network.admit(cast(asyncio.Transport, transport))
 
 
 def _explained(error: OSError, address: str, port: int) -> NetworkError:
