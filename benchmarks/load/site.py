@@ -1,7 +1,7 @@
 """`python -m benchmarks.load.site COUNT`: a site of so many miners, all firmwares in equal parts, until it is ended.
 
-Prints one line of JSON when every address answers. Every two seconds another twentieth of the fleet begins to ramp, so
-that a twentieth of it always is.
+Prints one line of JSON when every address answers. From then on a twentieth of the fleet, the same share of every
+firmware, is always in ramp: its mining process has been restarted, and when it is up the next twentieth's is.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ from emulator.seed import Seed
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from emulator.clock import Clock
 
-RAMP_EVERY_S = 2.0
 RAMPING_SHARE = 0.05
+RAMPS = ("restart", "wake")
+RAMP_LASTS_S = 60.0
+"""What the quickest of the restarts takes."""
 API_PORT = 4028
 
 
@@ -70,14 +74,21 @@ async def _serve(clock: Clock) -> None:
     }  # fmt: skip
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
-    rows, first, asleep = max(1, int(count * RAMPING_SHARE)), 0, False
+    every, turn = round(1 / RAMPING_SHARE), 0
     while True:
-        group = np.arange(first, min(first + rows, count))
-        rig.fleet.run(group, "wake" if asleep else "sleep", clock.now())
-        first += rows
-        if first >= count:
-            first, asleep = 0, not asleep
-        await asyncio.sleep(RAMP_EVERY_S)
+        for script, rows in _by_script(rig, range(turn % every, count, every)).items():
+            rig.fleet.run(np.array(rows), script, clock.now())
+        turn += 1
+        await asyncio.sleep(RAMP_LASTS_S)
+
+
+def _by_script(rig: Rig, rows: Iterable[int]) -> dict[str, list[int]]:
+    """The rows by the first of `RAMPS` that their family has."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        scripts = rig.layout.miners[row].family.scripts
+        found.setdefault(next(name for name in RAMPS if name in scripts), []).append(row)
+    return found
 
 
 if __name__ == "__main__":

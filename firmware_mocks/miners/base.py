@@ -13,7 +13,7 @@ from heapq import heappush, heapreplace
 from typing import Any, Protocol
 
 from emulator.catalogue import MinerModel, Phase
-from emulator.seed import Seed
+from emulator.seed import Normals, Seed
 from emulator.wire import Action, Close, Conversation, Device, Instant, Reach
 
 API = "api"
@@ -179,6 +179,7 @@ class MinerDevice:
         "_was_ns",
         "api_lane",
         "boot_ns",
+        "draws",
         "host",
         "ports",
         "rates",
@@ -200,6 +201,8 @@ class MinerDevice:
         self.api_lane = Lanes(1)
         self.web_lanes = Lanes(web_workers)
         self.rates: tuple[object, dict[str, float]] | None = None
+        self.draws: Normals | None = None
+        """Where the readings draw their noise."""
         self._was_ns = self._ends_ns = self._since_ns = 0
 
     def reach(self, port: int, now: Instant) -> Reach:

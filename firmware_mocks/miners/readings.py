@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from math import exp
 from typing import Any, ClassVar
 
-import numpy as np
-
 from emulator.catalogue import Phase
-from emulator.seed import Seed
+from emulator.seed import Normals, Seed
 from emulator.wire import SECOND, Instant
 from firmware_mocks.miners.base import MinerDevice, MinerUnit
+from firmware_mocks.miners.lazy import cached_property
 
 HASH_EXPONENT = 1.0 / 1.30
 """Clock goes with power to this exponent (M: vendor presets of S19 XP and S19k Pro)."""
@@ -54,18 +53,23 @@ class Window:
 @lru_cache(maxsize=16_384)
 def character(seed: Seed, boards: int, fans: int) -> Character:
     """The character of the unit that `seed` belongs to; boards 0.5 %, heat 6 %, fans 1 %, watts 3 % (estimates)."""
-    share = 1.0 + 0.005 * (seed / "board").normals(boards)
-    heat = 1.0 - 0.06 * (seed / "heat").uniforms(boards)
-    heat[int(np.argmax(heat))] = 1.0
-    gain = 1.0 + 0.01 * (seed / "fan").normals(max(1, fans))
-    watts = 1.0 + 0.03 * (seed / "watts").normal()
-    return Character(tuple((share / share.sum()).tolist()), tuple(heat.tolist()), tuple(gain.tolist()), watts)
+    normals = Normals([seed / "board", seed / "fan", seed / "watts"])
+    share = [1.0 + 0.005 * normals.draw(0, board) for board in range(boards)]
+    cooler = [(seed / "heat").uniform(board) for board in range(boards)]
+    heat = [1.0 - 0.06 * drawn for drawn in cooler]
+    heat[cooler.index(min(cooler))] = 1.0
+    gain = tuple(1.0 + 0.01 * normals.draw(1, fan) for fan in range(max(1, fans)))
+    whole = sum(share)
+    return Character(tuple(part / whole for part in share), tuple(heat), gain, 1.0 + 0.03 * normals.draw(2, 0))
 
 
 class Readings:
     """One look of the firmware at its miner. Templates name its attributes; a face derives from it and adds its own."""
 
     windows: ClassVar[Mapping[str, Window]] = {}
+    noises: ClassVar[tuple[str, ...]] = ()
+    """What else the face draws noise for, each a child of the device's seed."""
+    _places: ClassVar[Mapping[str, int]] = {}
     share_difficulty: float = 262_144.0
     reject_share: float = 0.0015
     sensor_rise: ClassVar[tuple[float, ...]] = (0.55, 0.65, 0.94, 1.0)
@@ -74,6 +78,11 @@ class Readings:
     chip_k: ClassVar[int] = 0
     """What the firmware adds to a sensor to show a board and a chip temperature, kelvin."""
     chip_group: ClassVar[int] = 3
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        names = [*(name for name, window in cls.windows.items() if window.exponential), *cls.noises]
+        cls._places = {name: place for place, name in enumerate(names)}
 
     def __init__(self, device: MinerDevice, now: Instant) -> None:
         self.device = device
@@ -152,12 +161,21 @@ class Readings:
         measured = {}
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
-                noise = (self.device.seed / "meter" / name).normal(tick)
+                noise = self.noise(name, tick)
                 depth = (2.0 * self.nonces_per_s * window.span_ns / SECOND) ** -0.5
                 measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
             else:
                 measured[name] = self._mean(as_of, window.span_ns)
         return measured
+
+    def noise(self, name: str, tick: int) -> float:
+        """A standard normal draw for a window or one of `noises`, the same whenever `tick` is looked at."""
+        draws = self.device.draws
+        if draws is None:
+            meter = self.device.seed / "meter"
+            seeds = [self.device.seed / of if of in self.noises else meter / of for of in self._places]
+            draws = self.device.draws = Normals(seeds)
+        return draws.draw(self._places[name], tick)
 
     def _mean(self, as_of: Instant, span_ns: int | None) -> float:
         start = self.since_ns if span_ns is None else max(self.since_ns, as_of - span_ns)

@@ -27,6 +27,8 @@ Render: TypeAlias = Callable[[object, Row], Any]
 _WHOLE = re.compile(r"\$([\w.]+)")
 _EMBEDDED = re.compile(r"\$\{([\w.]+)\}")
 _NO_ROW: Row = {}
+compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON without blanks, as every one of these firmwares writes it."""
 
 
 class FaceDataError(ValueError):
@@ -48,7 +50,7 @@ class Template:
 
     def text(self, readings: object, row: Row = _NO_ROW) -> bytes:
         """The web body as compact JSON."""
-        return json.dumps(self.body(readings, row), separators=(",", ":")).encode()
+        return compact(self.body(readings, row)).encode()
 
 
 @dataclass(frozen=True, slots=True)
