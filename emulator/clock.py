@@ -122,13 +122,14 @@ class RealLoop(OrderedLoop):
 
     def __init__(self) -> None:
         super().__init__(_Selector())
-        self._origin_ns = time.monotonic_ns()
+        self.monotonic_ns = time.monotonic_ns
+        self.origin_ns = time.monotonic_ns()
         self._watched: dict[int, Callable[[int], object]] = {}
 
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the loop was made."""
-        return time.monotonic_ns() - self._origin_ns
+        return time.monotonic_ns() - self.origin_ns
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -137,7 +138,7 @@ class RealLoop(OrderedLoop):
         self._check_closed()
         if when == math.inf:
             return asyncio.TimerHandle(when, callback, args, self, context)
-        return self._set_timer(math.ceil(when * 1e9) - self._origin_ns, callback, args, context)
+        return self._set_timer(math.ceil(when * 1e9) - self.origin_ns, callback, args, context)
 
     def call_at_ns(
         self, when_ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None

@@ -11,8 +11,11 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any
 
+from fastpath.exchange import Exchange
+
 if TYPE_CHECKING:
     from emulator.clock import RealLoop
+    from fastpath.exchange import Standing
 
 _READ_BYTES = 65_536
 _HIGH_BYTES = 65_536
@@ -23,20 +26,28 @@ _NOW = socket.MSG_DONTWAIT
 
 
 class Connection(asyncio.Transport):
-    """An accepted socket under a protocol, which is told of it by `begin`."""
+    """An accepted socket under a protocol, which is told of it by `begin`.
+
+    Requests with an answer in `standing` are answered without it while no output waits.
+    """
 
     __slots__ = (
-        "_closing", "_ended", "_high", "_is_full", "_loop", "_paused", "_protocol", "_recv", "_send", "_sock",
+        "_closing", "_ended", "_hear", "_high", "_is_full", "_loop", "_paused", "_protocol", "_sock",
         "_takes_input", "_waiting", "_watched",
     )  # fmt: skip
 
-    def __init__(self, loop: RealLoop, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+    def __init__(
+        self,
+        loop: RealLoop,
+        sock: socket.socket,
+        protocol: asyncio.Protocol,
+        standing: Standing | None = None,
+    ) -> None:
         super().__init__()
         self._loop = loop
         self._sock = sock
-        self._recv = sock.recv
-        self._send = sock.send
         self._protocol = protocol
+        self._hear = Exchange(sock, standing, self, loop.monotonic_ns, loop.origin_ns).hear
         self._waiting = bytearray()
         self._high = _HIGH_BYTES
         self._takes_input = True
@@ -49,30 +60,39 @@ class Connection(asyncio.Transport):
 
     # --- input ------------------------------------------------------------------------------------------------------
 
-    def _ready(self, events: int) -> None:
+    def ready(self, events: int) -> None:
+        """The socket has other events than just input, or output waits: nothing is answered without the protocol."""
         if events & _OUT:
             self._flush()
-        if events == _OUT or self._ended or self._paused or not self._takes_input:
+        if events == _OUT or self._ended or not self.is_reading():
             return
         try:
-            data = self._recv(_READ_BYTES, _NOW)
+            data = self._sock.recv(_READ_BYTES, _NOW)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._end(error)
             return
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Input; empty at the peer's end."""
         try:
             if data:
                 self._protocol.data_received(data)
+                return
+            self._takes_input = False
+            if self._protocol.eof_received():
+                self._watch()  # the protocol keeps its side open
             else:
-                self._takes_input = False
-                if self._protocol.eof_received():
-                    self._watch()  # the protocol keeps its side open
-                else:
-                    self.close()
+                self.close()
         except Exception as error:
             self._end(error)
             raise
+
+    def failed(self, error: OSError) -> None:
+        """The socket has failed."""
+        self._end(error)
 
     def pause_reading(self) -> None:
         """Take no input until `resume_reading`."""
@@ -96,7 +116,7 @@ class Connection(asyncio.Transport):
             return
         if not self._waiting:
             try:
-                sent = self._send(data, _NOW)
+                sent = self._sock.send(data, _NOW)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
@@ -115,7 +135,7 @@ class Connection(asyncio.Transport):
         if not self._waiting:
             return
         try:
-            sent = self._send(self._waiting, _NOW)
+            sent = self._sock.send(self._waiting, _NOW)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -183,7 +203,7 @@ class Connection(asyncio.Transport):
         if not self._ended:
             events = (_IN if self._takes_input and not self._paused else 0) | (_OUT if self._waiting else 0)
         if events:
-            self._loop.watch(self._sock.fileno(), events, self._ready)
+            self._loop.watch(self._sock.fileno(), events, self._hear if events == _IN else self.ready)
         elif self._watched:
             self._loop.unwatch(self._sock.fileno())
         self._watched = bool(events)

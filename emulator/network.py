@@ -15,17 +15,14 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from collections.abc import Iterable
+from typing import cast
 
 from emulator.clock import Clock, RealLoop, VirtualLoop
 from emulator.connection import Connection
-from emulator.line import Line, Silence, reset_on_close
+from emulator.line import Contact, Line, Silence, reset_on_close
 from emulator.loopback import CarriedSocket, Name, Take, refused
 from emulator.wire import SECOND, Device, Instant, Reach
-
-Contact: TypeAlias = Callable[[str, int, str, Instant], object]
-"""A hook: (address, port, the peer's address, now)."""
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
@@ -69,13 +66,26 @@ class Network:
         self.connections = connections
         self.defects = 0
         self.on_connect: Contact | None = None
-        self.on_request: Contact | None = None
+        self._on_request: Contact | None = None
         self._allowed = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", *allowed)]
         self._devices: dict[str, Device] = {}
         self._lines: dict[str, dict[Line | Silence, None]] = {}
         self._is_open = False
         self._gates: set[int] = set()
         self._listeners: dict[tuple[str, int], socket.socket] = {}
+
+    @property
+    def on_request(self) -> Contact | None:
+        """Who hears of requests."""
+        return self._on_request
+
+    @on_request.setter
+    def on_request(self, hook: Contact | None) -> None:
+        self._on_request = hook
+        for lines in self._lines.values():
+            for line in lines:
+                if isinstance(line, Line):
+                    line.listen_in(hook)
 
     def attach(self, address: str, device: Device) -> None:
         """Put `device` on `address`, before or after open().
@@ -214,8 +224,9 @@ class Network:
             self.on_connect(address, port, peer, self.clock.now())
         began = self.clock.now()
         for retry_s in (*SYN_RETRIES_S, SYN_GIVES_UP_S):
-            reach = self._reach(address, port)
-            line = self._converse(address, port, peer) if reach is Reach.ANSWERS else None
+            now = self.clock.now()
+            reach = self._reach(address, port, now)
+            line = self._converse(address, port, peer, now) if reach is Reach.ANSWERS else None
             if line is not None:
                 return functools.partial(self._take, address, line)
             if reach is not Reach.SILENT:
@@ -249,61 +260,55 @@ class Network:
         if not self._has(address, port):
             sock.close()
             return
+        now = self.clock.now()
         if self.on_connect is not None:
-            self.on_connect(address, port, peer, self.clock.now())
-        reach = self._reach(address, port)
+            self.on_connect(address, port, peer, now)
+        reach = self._reach(address, port, now)
         protocol: Line | Silence | None = None
         if reach is Reach.ANSWERS:
-            protocol = self._converse(address, port, peer)
+            protocol = self._converse(address, port, peer, now)
         elif reach is Reach.SILENT:
             look = functools.partial(self._reach, address, port)
-            protocol = Silence(self.clock, reach=look, over=functools.partial(self._over, address))
+            protocol = Silence(self.clock, self, (address, port), reach=look)
         if protocol is None:
             reset_on_close(sock)
             sock.close()
             return
         self._lines[address][protocol] = None
-        Connection(cast(RealLoop, self.clock.loop), sock, protocol).begin()
+        standing = protocol.standing if isinstance(protocol, Line) else None
+        Connection(cast(RealLoop, self.clock.loop), sock, protocol, standing).begin()
 
     def _has(self, address: str, port: int) -> bool:
         device = self._devices.get(address)
         return device is not None and port in device.ports
 
-    def _reach(self, address: str, port: int) -> Reach:
+    def _reach(self, address: str, port: int, now: Instant) -> Reach:
         try:
-            reach = self._devices[address].reach(port, self.clock.now())
+            reach = self._devices[address].reach(port, now)
         except Exception:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
-            self._defect()
+            self.failed()
             return Reach.REFUSES
         if reach is Reach.ANSWERS and len(self._lines[address]) >= self.connections:
             return Reach.REFUSES
         return reach
 
-    def _converse(self, address: str, port: int, peer: str) -> Line | None:
+    def _converse(self, address: str, port: int, peer: str, now: Instant) -> Line | None:
         try:
-            conversation = self._devices[address].converse(port, peer, self.clock.now())
+            conversation = self._devices[address].converse(port, peer, now)
         except Exception:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
-            self._defect()
+            self.failed()
             return None
-        return Line(
-            self.clock,
-            conversation,
-            heard=functools.partial(self._hear, address, port, peer),
-            defect=self._defect,
-            over=functools.partial(self._over, address),
-        )
+        return Line(self.clock, conversation, now, self, (address, port), peer, self._on_request)
 
-    def _hear(self, address: str, port: int, peer: str, now: Instant) -> None:
-        if self.on_request is not None:
-            self.on_request(address, port, peer, now)
-
-    def _defect(self) -> None:
+    def failed(self) -> None:
+        """Count a defect."""
         self.defects += 1
 
-    def _over(self, address: str, line: Line | Silence) -> None:
-        self._lines[address].pop(line, None)
+    def over(self, line: Line | Silence) -> None:
+        """A connection has ended."""
+        self._lines[line.called[0]].pop(line, None)
 
 
 def _explained(error: OSError, address: str, port: int) -> NetworkError:

@@ -24,6 +24,7 @@ from emulator.grid import Grid
 from emulator.meters.meter import Meter
 from emulator.meters.product import MeterProduct, load_product
 from emulator.modbus.link import Link, UnitPolicy
+from emulator.modbus.pdu import READ_INPUT_REGISTERS
 from emulator.network import Network
 from emulator.seed import Seed
 from emulator.site import FeederSpec, OutletSpec, PduSpec, Site, SiteSpec
@@ -42,6 +43,9 @@ class _Twin(Meter):
 
     def read_holding_registers(self, address: int, count: int, now: Instant) -> bytes:
         return self.read_input_registers(address, count, now)
+
+    def lasts_until(self, function: int, address: int, count: int, now: Instant) -> Instant:
+        return super().lasts_until(READ_INPUT_REGISTERS, address, count, now)
 
 
 def product() -> MeterProduct:

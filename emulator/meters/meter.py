@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.meters.quantities import GROUPS, QUANTITIES
-from emulator.modbus.pdu import ExceptionCode, ModbusError, Model
+from emulator.modbus.pdu import READ_INPUT_REGISTERS, ExceptionCode, ModbusError, Model
 from emulator.modbus.registers import Bank, Source, Ticks
 from emulator.modbus.tcp import PORT, ModbusTcpDevice
 from emulator.wire import MINUTE, SECOND, Instant
@@ -137,6 +137,10 @@ class Meter(Model):
         if count > self.product.max_registers:
             raise ModbusError(self.product.over_limit_exception)
         return self._bank.read(address, count, now)
+
+    def lasts_until(self, function: int, address: int, count: int, now: Instant) -> Instant:
+        """Measured values read the same until the next update tick of one of them."""
+        return self._bank.lasts_until(address, count, now) if function == READ_INPUT_REGISTERS else now
 
     def read_holding_registers(self, address: int, count: int, now: Instant) -> bytes:
         """The settings."""

@@ -256,6 +256,11 @@ class Bank:
             block.renew(now)
         return block.data
 
+    def lasts_until(self, address: int, count: int, now: Instant) -> Instant:
+        """Until when a span that was just read reads the same; `now` where it was not read."""
+        block = self._blocks.get(address << 16 | count)
+        return now if block is None or now < block.since else block.until
+
     def _new_block(self, address: int, count: int) -> _Block:
         plan = self.registers.plan(address, count)
         if len(self._blocks) >= _MAX_BLOCKS:

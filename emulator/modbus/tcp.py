@@ -12,13 +12,18 @@ from collections.abc import Mapping, Sequence
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.pdu import MAX_PDU_BYTES, DataModel, Responder, exception_reply
 from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
+from fastpath.exchange import Answer, Standing
 
 PORT = 502
 
 _MBAP = struct.Struct(">HHHB")
-_LENGTHS = struct.Struct(">HH")
+_TWO_WORDS = struct.Struct(">HH")
 _MIN_LENGTH = 2
 _MAX_LENGTH = MAX_PDU_BYTES + 1
+_READ_BYTES = 12
+_READ_HEAD = b"\0\0\0\6"
+"""Protocol and length of a request for registers."""
+_MAX_HELD = 256
 _CLOSED: tuple[Action, ...] = (Close(),)
 _NOTHING: tuple[Action, ...] = ()
 
@@ -30,7 +35,7 @@ class ModbusTcpDevice:
     as `link.unit_policy` says; `IGNORE` gives them to the first model.
     """
 
-    __slots__ = ("_fallback", "_refusal", "_responders", "link", "ports")
+    __slots__ = ("_fallback", "_refusal", "_responders", "held", "link", "ports")
 
     def __init__(self, units: Mapping[int, DataModel], link: Link | None = None, port: int = PORT) -> None:
         if not units:
@@ -41,6 +46,8 @@ class ModbusTcpDevice:
         first = next(iter(self._responders.values()))
         self._fallback = first if self.link.unit_policy is UnitPolicy.IGNORE else None
         self._refusal = self.link.unit_policy.exception
+        self.held: dict[bytes, Answer] = {}
+        """Answers that hold for a while, by the request without its transaction number."""
 
     def reach(self, port: int, now: Instant) -> Reach:
         """Always there: the devices of this module have a supply of their own."""
@@ -48,7 +55,7 @@ class ModbusTcpDevice:
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a connection; `peer` makes no difference."""
-        return ModbusTcpConversation(self)
+        return ModbusTcpConversation(self) if self.link.turnaround_ns else PromptConversation(self)
 
     def answer(self, unit: int, pdu: bytes, now: Instant) -> bytes | None:
         """The reply PDU of `unit` to one request PDU; None when nobody answers."""
@@ -58,6 +65,21 @@ class ModbusTcpDevice:
         if self._refusal is None:
             return None
         return exception_reply(pdu[0], self._refusal)
+
+    def hold(self, request: bytes, reply: bytes, now: Instant) -> None:
+        """Keep what a whole frame that reads registers has just been answered with, if it holds for a while."""
+        if len(request) != _READ_BYTES or request[2:6] != _READ_HEAD:
+            return
+        responder = self._responders.get(request[6], self._fallback)
+        model = None if responder is None else responder.counted
+        if model is None or reply[7] != request[7]:
+            return
+        address, count = _TWO_WORDS.unpack_from(request, 8)
+        until_ns = model.lasts_until(request[7], address, count, now)
+        if until_ns > now:
+            if len(self.held) >= _MAX_HELD:
+                self.held.clear()
+            self.held[request[2:]] = Answer(request[2:], reply[2:], model, now, until_ns)
 
 
 class ModbusTcpConversation:
@@ -87,7 +109,7 @@ class ModbusTcpConversation:
         actions: list[Action] = []
         at = 0
         while size - at >= 6:
-            protocol, length = _LENGTHS.unpack_from(data, at + 2)
+            protocol, length = _TWO_WORDS.unpack_from(data, at + 2)
             if not _MIN_LENGTH <= length <= _MAX_LENGTH:
                 self._closed = True
                 self._rest = b""
@@ -111,3 +133,30 @@ class ModbusTcpConversation:
         self._rest = b""
         self._closed = True
         return _CLOSED
+
+
+class PromptConversation(ModbusTcpConversation):
+    """A connection to a device that takes no time to answer: between two changes of its values the answers stand."""
+
+    __slots__ = ("_device", "standing")
+
+    def __init__(self, device: ModbusTcpDevice) -> None:
+        super().__init__(device)
+        self._device = device
+        self.standing = Standing()
+        self.standing.answers = device.held
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        """As any; a reply to a single request is kept for as long as it holds."""
+        is_whole = not self._rest
+        actions = super().received(data, now)
+        is_between = not self._rest and not self._closed
+        if is_whole and is_between and len(actions) == 1 and isinstance(actions[0], Send):
+            self._device.hold(data, actions[0].data, now)
+        self.standing.answers = self._device.held if is_between else None
+        return actions
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        """As any."""
+        self.standing.answers = None
+        return super().ended(now)
