@@ -28,6 +28,9 @@ COIL_W = 8.0
 """Holding power of a contactor coil (estimate: 25-40 A modular contactor)."""
 
 
+_INSTANTS_KEPT = 4
+
+
 class PowerPoint(Protocol):
     """Something a meter can be clamped on."""
 
@@ -174,6 +177,8 @@ class Branch:
         self._loads = tuple(loads.values())
         consecutive = rows.size > 0 and bool(np.all(np.diff(rows) == 1))
         self._pick: slice | NDArray[np.int64] = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
+        self._totals: dict[Instant, Floats] = {}
+        self._segments = 0
 
     def power_w(self, at: Instant) -> float:
         """Power at the head of the feeder, watts."""
@@ -182,12 +187,22 @@ class Branch:
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy at the head of the feeder over [start, stop], joules."""
-        fleet = self._site.fleet
         miners = 0.0
         if self.rows.size:
-            fleet.advance(stop)
-            miners = float((fleet.energy_j(stop, self._pick) - fleet.energy_j(start, self._pick)).sum())
+            self._site.fleet.advance(stop)
+            miners = float((self._miners_j(stop) - self._miners_j(start)).sum())
         return self.gain * (miners + sum(load.integral(start, stop) for load in self._loads))
+
+    def _miners_j(self, at: Instant) -> Floats:
+        """Energy of each miner from instant 0 to `at`, kept for a while: a meter asks for few instants, each again."""
+        fleet = self._site.fleet
+        if fleet.log.size != self._segments or len(self._totals) >= _INSTANTS_KEPT:
+            self._totals.clear()
+        found = self._totals.get(at)
+        if found is None:
+            found = self._totals[at] = fleet.energy_j(at, self._pick)
+            self._segments = fleet.log.size
+        return found
 
     def voltage_v(self, at: Instant) -> float:
         """Line-to-neutral voltage, volts."""

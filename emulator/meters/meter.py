@@ -197,8 +197,10 @@ class Meter(Model):
         if tick <= 0:
             return 0.0, 0.0
         if not self._exports:
-            net_j = self._point.energy_j(0, tick) * self.gains.power
-            return max(net_j, 0.0), max(-net_j, 0.0)
+            if tick != self._counted[0]:
+                net_j = self._point.energy_j(0, tick) * self.gains.power
+                self._counted = (tick, max(net_j, 0.0), max(-net_j, 0.0))
+            return self._counted[1:]
         counted, imported_j, exported_j = self._counted if self._counted[0] <= tick else (0, 0.0, 0.0)
         step_ns = self._ticks["energy"].period_ns
         while counted < tick:
