@@ -200,7 +200,7 @@ class Branch:
             self._totals.clear()
         found = self._totals.get(at)
         if found is None:
-            found = self._totals[at] = fleet.energy_j(at, self._pick)
+            found = self._totals[at] = fleet.energy_j(at, self._pick) if at else np.zeros(self.rows.size)
             self._segments = fleet.log.size
         return found
 

@@ -239,7 +239,10 @@ class SegmentLog:
         index = self.latest[rows]
         t0, previous = self._columns["t0_ns"], self._columns["previous"]
         while True:
-            late = (t0[index] > instant) & (previous[index] >= 0)
+            late = t0[index] > instant
+            if not late.any():
+                return index
+            late &= previous[index] >= 0
             if not late.any():
                 return index
             index = np.where(late, previous[index], index).astype(np.int64)
@@ -283,10 +286,11 @@ class SegmentLog:
         """Energy in joules ("w") or work in TH ("ths") of the given entries' rows from instant 0 until `instant`."""
         c = self._columns
         dt = (instant - c["t0_ns"][entries]) * _S
-        amp, tau = c[f"amp_{kind}"][entries], c["tau_s"][entries]
+        amp = c[f"amp_{kind}"][entries]
         start = c["joules" if kind == "w" else "work"][entries]
         value: Floats = start + dt * (c[f"base_{kind}"][entries] + c[f"slope_{kind}"][entries] * dt / 2)
         if amp.any():
+            tau = c["tau_s"][entries]
             value = value - amp * tau * np.expm1(-dt / tau)
         return value
 

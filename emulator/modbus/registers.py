@@ -6,11 +6,12 @@ device's update ticks; it computes no quantity itself.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from emulator.modbus.pdu import ExceptionCode, ModbusError
@@ -134,6 +135,7 @@ class RegisterMap:
         self.whole_values = whole_values
         """A read that begins or ends inside a value is exception 02."""
         self._starts = [row.address for row in self.rows]
+        self._plans: dict[tuple[int, int], Plan] = {}
         free = 0
         for row in self.rows:
             if row.address < free:
@@ -151,6 +153,15 @@ class RegisterMap:
 
     def plan(self, address: int, count: int) -> Plan:
         """How to serve `count` registers from `address`; raises exception 02 where the product does."""
+        found = self._plans.get((address, count))
+        if found is None:
+            found = self._planned(address, count)
+            if len(self._plans) >= _MAX_BLOCKS:
+                self._plans.clear()
+            self._plans[address, count] = found
+        return found
+
+    def _planned(self, address: int, count: int) -> Plan:
         stop = address + count
         first = self.row_at(address)
         at = start = address if first is None else first.address
@@ -215,25 +226,43 @@ class Source:
     at: Callable[[Instant], float]
 
 
+@functools.lru_cache(maxsize=4096)
+def _encoder(row: Row) -> Callable[[float], float]:
+    """One encoder for all meters of a product: thousands of the same would not stay in the processor's cache."""
+    return row.encoder()
+
+
+def _formula(at: Callable[[Instant], float]) -> object:
+    """What two sources with the same value have in common."""
+    return (at.func, at.args) if isinstance(at, functools.partial) else at
+
+
 class _Block:
     """A span somebody reads: what it is made of, and its bytes for as long as they stay the same."""
 
-    __slots__ = ("data", "parts", "plan", "since", "ticks", "until")
+    __slots__ = ("data", "parts", "picked", "plan", "since", "ticks", "until")
 
     def __init__(self, plan: Plan, sources: Sequence[Source], ticks: Mapping[str, Ticks]) -> None:
         self.plan = plan
+        self.picked: list[int] = []
         groups = list(dict.fromkeys(source.group for source in sources))
         self.ticks = tuple(ticks[group] for group in groups)
-        self.parts = tuple(
-            (groups.index(source.group), source.at, row.encoder())
-            for source, row in zip(sources, plan.rows, strict=True)
-        )
+        # Three lines of a balanced load, import and total: much of a map is one value in several places.
+        places: dict[object, int] = {}
+        parts: list[tuple[int, Callable[[Instant], float], Callable[[float], float]]] = []
+        for source, row in zip(sources, plan.rows, strict=True):
+            same = (source.group, _formula(source.at), replace(row, address=0, quantity="", unit="", source=""))
+            if places.setdefault(same, len(parts)) == len(parts):
+                parts.append((groups.index(source.group), source.at, _encoder(row)))
+            self.picked.append(places[same])
+        self.parts = tuple(parts)
         self.since, self.until = 0, 0
         self.data = b""
 
     def renew(self, now: Instant) -> None:
         last = [ticks.last(now) for ticks in self.ticks]
-        self.data = self.plan.pack([encode(at(last[group])) for group, at, encode in self.parts])
+        numbers = [encode(at(last[group])) for group, at, encode in self.parts]
+        self.data = self.plan.pack([numbers[place] for place in self.picked])
         self.since = max(last, default=now)
         self.until = min((a + t.period_ns for a, t in zip(last, self.ticks, strict=True)), default=now + 1)
 
