@@ -196,10 +196,12 @@ class Branch:
     def _miners_j(self, at: Instant) -> Floats:
         """Energy of each miner from instant 0 to `at`, kept for a while: a meter asks for few instants, each again."""
         fleet = self._site.fleet
-        if fleet.log.size != self._segments or len(self._totals) >= _INSTANTS_KEPT:
+        if fleet.log.size != self._segments:
             self._totals.clear()
         found = self._totals.get(at)
         if found is None:
+            if len(self._totals) >= _INSTANTS_KEPT:
+                del self._totals[next(iter(self._totals))]  # the oldest
             found = self._totals[at] = fleet.energy_j(at, self._pick) if at else np.zeros(self.rows.size)
             self._segments = fleet.log.size
         return found

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.load.modbus_pymodbus ADDRESS PORT REGISTERS`: the peer, pymodbus's own server over its simulator.
+"""`python -m benchmarks.load.modbus_pymodbus ADDRESS PORT REGISTERS`: the peer, pymodbus's server and simulator.
 
 It serves the same number of holding and input registers under one unit id, without any action behind them.
 """
