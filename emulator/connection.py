@@ -25,6 +25,9 @@ _NOW = socket.MSG_DONTWAIT
 """Said at each call, so that an accepted socket need not be made non-blocking."""
 
 
+_ENDED = asyncio.Protocol()
+
+
 class Connection(asyncio.Transport):
     """An accepted socket under a protocol, which is told of it by `begin`.
 
@@ -189,11 +192,13 @@ class Connection(asyncio.Transport):
             return
         self._ended = self._closing = True
         self._waiting.clear()
+        protocol, self._protocol = self._protocol, _ENDED
         try:
-            self._protocol.connection_lost(error)
+            protocol.connection_lost(error)
         finally:
             self._watch()
             self._sock.close()
+            del self._hear  # with this and the protocol gone, nothing is left for the garbage collector
 
     # --- beside -----------------------------------------------------------------------------------------------------
 

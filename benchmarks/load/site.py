@@ -1,4 +1,6 @@
-"""`python -m benchmarks.load.site COUNT`: a site of so many miners, all firmwares in equal parts, until it is ended.
+"""`python -m benchmarks.load.site COUNT [all]`: a site of so many miners on their addresses, until it is ended.
+
+The firmwares have equal parts of it: those that speak cgminer's protocol, or all that ship.
 
 Prints one line of JSON when every address answers. From then on a twentieth of the fleet, the same share of every
 firmware, is always in ramp: its mining process has been restarted, and when it is up the next twentieth's is.
@@ -20,8 +22,10 @@ from bench.config import validate
 from bench.layout import lay_out
 from bench.rig import Rig
 from bench.rig_file import RigFile
+from benchmarks.load.client import REQUEST
 from emulator import clock as clocks
 from emulator.seed import Seed
+from emulator.wire import Send
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
@@ -36,10 +40,27 @@ RAMP_LASTS_S = 60.0
 API_PORT = 4028
 
 
-def faces() -> list[str]:
-    """The firmwares that speak cgminer's protocol in JSON on port 4028."""
-    found = [miners.load(name) for name in miners.names()]
-    return [face.name for face in found if face.ports.get("api") == API_PORT]
+def faces(*, all_of_them: bool = False) -> list[str]:
+    """The firmwares that answer cgminer's `summary` in JSON on port 4028, or all that ship."""
+    names = list(miners.names())
+    if all_of_them:
+        return names
+
+    def speaks(clock: Clock) -> list[str]:
+        rig = Rig(lay_out(rig_file(len(names), names), "ask.toml"), clock, Seed(1), 60.0)
+        found = []
+        for place in rig.layout.miners:
+            device, firmware = rig.devices[place.id], place.firmware
+            if firmware is not None and API_PORT in device.ports:
+                said = device.converse(API_PORT, "127.0.0.1", clock.now()).received(REQUEST, clock.now())
+                if any(isinstance(action, Send) and action.data.startswith(b'{"STATUS"') for action in said):
+                    found.append(firmware.name)
+        return found
+
+    async def ask(clock: Clock) -> list[str]:
+        return speaks(clock)
+
+    return clocks.run(ask)
 
 
 def rig_file(count: int, names: list[str]) -> RigFile:
@@ -59,8 +80,8 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
 
 
-async def _serve(clock: Clock) -> None:
-    count, names = int(sys.argv[1]), faces()
+async def _serve(clock: Clock, names: list[str]) -> None:
+    count = int(sys.argv[1])
     with standing():
         Rig(lay_out(rig_file(len(names), names), "warm.toml"), clock, Seed(1), 60.0)  # loads every face once
     before, began = resident_bytes(), time.perf_counter()
@@ -71,6 +92,7 @@ async def _serve(clock: Clock) -> None:
     said = {
         "startup_s": took_s, "bytes_a_miner": (resident_bytes() - before) / count, "firmwares": names,
         "addresses": [place.address for place in rig.layout.miners],
+        "ports": [rig.devices[place.id].ports[0] for place in rig.layout.miners],
     }  # fmt: skip
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
@@ -92,4 +114,5 @@ def _by_script(rig: Rig, rows: Iterable[int]) -> dict[str, list[int]]:
 
 
 if __name__ == "__main__":
-    clocks.run(_serve, mode="real")
+    chosen = faces(all_of_them=sys.argv[2:] == ["all"])
+    clocks.run(lambda clock: _serve(clock, chosen), mode="real")
