@@ -226,7 +226,7 @@ class Line(asyncio.Protocol):
             self._finish()
 
     def _perform(self, action: Action) -> None:
-        transport = cast(asyncio.Transport, self._transport)
+        transport: asyncio.Transport = self._transport  # type: ignore[assignment]  # only what is connected speaks
         if isinstance(action, Send):
             if not transport.is_closing():
                 transport.write(action.data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from heapq import heappush, heapreplace
 from typing import Any, Protocol
 
@@ -91,6 +92,11 @@ class MinerUnit(Protocol):
         ...
 
 
+@lru_cache(maxsize=4)  # a reply asks more than once
+def _unix_s(wall: Callable[[Instant], datetime], now: Instant) -> int:
+    return int(wall(now).timestamp())
+
+
 @dataclass(frozen=True, slots=True)
 class HostInfo:
     """The control board as a network host. `wall` gives the UTC time of an instant."""
@@ -103,7 +109,7 @@ class HostInfo:
 
     def unix_s(self, now: Instant) -> int:
         """Seconds since 1970 on the miner's clock."""
-        return int(self.wall(now).timestamp())
+        return _unix_s(self.wall, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from firmware_mocks.miners.base import HostInfo, Lanes
 from firmware_mocks.miners.replies import Template, compact
 
 MAX_REQUEST = 4095
+_CLOSE = Close()
 IDLE_NS = 60 * SECOND  # estimate: the original waits for ever; a bench must not collect dead connections
 
 
@@ -187,7 +188,7 @@ class ApiConversation(Generic[D]):
         done = self._device.api_lane.serve(now, self._dialect.service_ns + reply.takes_ns)
         if reply.then is not None:
             reply.then(done)
-        return [Send(text, done - now), Close()]
+        return [Send(text, done - now), _CLOSE]
 
 
 def _single(device: D, dialect: Dialect[D], request: Request, now: Instant) -> Reply:

@@ -70,6 +70,8 @@ class Readings:
     noises: ClassVar[tuple[str, ...]] = ()
     """What else the face draws noise for, each a child of the device's seed."""
     _places: ClassVar[Mapping[str, int]] = {}
+    _reach_ns: ClassVar[int] = 0
+    """How far back the longest exponential average reaches; 0 where there is none."""
     share_difficulty: float = 262_144.0
     reject_share: float = 0.0015
     sensor_rise: ClassVar[tuple[float, ...]] = (0.55, 0.65, 0.94, 1.0)
@@ -83,6 +85,8 @@ class Readings:
         super().__init_subclass__()
         names = [*(name for name, window in cls.windows.items() if window.exponential), *cls.noises]
         cls._places = {name: place for place, name in enumerate(names)}
+        spans = [window.span_ns or 0 for window in cls.windows.values() if window.exponential]
+        cls._reach_ns = round(_KERNEL_EDGES[-1] * max(spans, default=0))
 
     def __init__(self, device: MinerDevice, now: Instant) -> None:
         self.device = device
@@ -159,11 +163,13 @@ class Readings:
 
     def _measure(self, as_of: Instant, tick: int) -> dict[str, float]:
         measured = {}
+        steady = self._steady(as_of, self._reach_ns) if self._reach_ns else None
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
                 noise = self.noise(name, tick)
                 depth = (2.0 * self.nonces_per_s * window.span_ns / SECOND) ** -0.5
-                measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
+                mean = self._exponential(as_of, window.span_ns) if steady is None else steady
+                measured[name] = max(0.0, mean * (1.0 + depth * noise))
             else:
                 measured[name] = self._mean(as_of, window.span_ns)
         return measured
@@ -181,14 +187,19 @@ class Readings:
         start = self.since_ns if span_ns is None else max(self.since_ns, as_of - span_ns)
         return self.unit.mean_hash_ths(start, as_of) if as_of > start else 0.0
 
+    def _steady(self, as_of: Instant, reach_ns: int) -> float | None:
+        """The rate, where it has not moved for `reach_ns` within this mining process."""
+        if as_of - reach_ns < self.since_ns:
+            return None
+        mean = self.unit.mean_hash_ths(as_of - reach_ns, as_of)
+        return mean if abs(mean - self.unit.hash_ths(as_of)) <= 1e-9 * mean else None
+
     def _exponential(self, as_of: Instant, tau_ns: int) -> float:
         if as_of <= self.since_ns:
             return 0.0
-        reach_ns = as_of - round(_KERNEL_EDGES[-1] * tau_ns)
-        if reach_ns >= self.since_ns:
-            steady = self.unit.mean_hash_ths(reach_ns, as_of)
-            if abs(steady - self.unit.hash_ths(as_of)) <= 1e-9 * steady:
-                return steady
+        steady = self._steady(as_of, round(_KERNEL_EDGES[-1] * tau_ns))
+        if steady is not None:
+            return steady
         total = 0.0
         for near, far in pairwise(_KERNEL_EDGES):
             start, stop = max(self.since_ns, as_of - round(far * tau_ns)), as_of - round(near * tau_ns)

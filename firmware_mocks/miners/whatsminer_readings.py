@@ -276,7 +276,8 @@ class WhatsMinerReadings(Readings):
         rows, status = [], "Alive" if self.is_rail_on else "Initialising"  # asleep: S2
         for index, share in enumerate(self.character.board_share):
             rows.append({
-                "id": index, "temp": self.board_temps[index], "chip": self._chips[index], "sn": f"{self.host.serial}B{index + 1}",
+                "id": index, "temp": self.board_temps[index], "chip": self._chips[index],
+                "sn": f"{self.host.serial}B{index + 1}",
                 "mhs": {name: round(ths * 1e6 * share, 2) for name, ths in self.rates_ths.items()},
                 "ths": {name: round(ths * share, 3) for name, ths in self.rates_ths.items()},
                 "mhz": round(self.freq_avg * share * self.model.boards),

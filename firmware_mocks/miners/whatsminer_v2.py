@@ -31,6 +31,7 @@ REPORTS = {"summary": "summary", "devs": "devs", "edevs": "devs", "pools": "pool
 READS = ("get_version", "status", "get_psu", "get_miner_info", "get_error_code")
 """Answered by the API itself, singly."""
 BANNER = "btminer"
+_CLOSE = Close()
 _WHOLE = re.compile(r"-?\d{1,9}(\.0+)?")
 _PASSWORD = re.compile(rf"\w{{1,{MAX_PASSWORD}}}", re.ASCII)  # letters, digits and underscores
 _ERROR_LIST = re.compile(r'"error_code":\[[^\]]*\]')
@@ -95,7 +96,7 @@ class V2Conversation:
         if self._device.knobs.broken_error_list:
             text = _ERROR_LIST.sub(lambda found: found[0].translate(_NO_BRACES), text)
         sent = Send(text.encode(), done - now)
-        return [sent] if reply.challenge else [sent, Close()]
+        return [sent] if reply.challenge else [sent, _CLOSE]
 
 
 def answer(device: WhatsMinerDevice, heard: bytes, peer: str, reduced: bool, now: Instant) -> Answer:
