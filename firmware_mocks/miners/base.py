@@ -185,6 +185,7 @@ class MinerDevice:
         "_was_ns",
         "api_lane",
         "boot_ns",
+        "character",
         "draws",
         "host",
         "ports",
@@ -207,6 +208,8 @@ class MinerDevice:
         self.api_lane = Lanes(1)
         self.web_lanes = Lanes(web_workers)
         self.rates: tuple[object, dict[str, float]] | None = None
+        self.character: Any = None
+        """How the unit differs from its product, once the readings have asked."""
         self.draws: Normals | None = None
         """Where the readings draw their noise."""
         self._was_ns = self._ends_ns = self._since_ns = 0

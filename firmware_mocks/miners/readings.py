@@ -50,7 +50,6 @@ class Window:
     exponential: bool = False
 
 
-@lru_cache(maxsize=16_384)
 def character(seed: Seed, boards: int, fans: int) -> Character:
     """The character of the unit that `seed` belongs to; boards 0.5 %, heat 6 %, fans 1 %, watts 3 % (estimates)."""
     normals = Normals([seed / "board", seed / "fan", seed / "watts"])
@@ -327,7 +326,10 @@ class Readings:
     @cached_property
     def character(self) -> Character:
         """How this unit differs from its product."""
-        return character(self.device.seed, self.model.boards, self.model.fans)
+        found: Character | None = self.device.character
+        if found is None:
+            found = self.device.character = character(self.device.seed, self.model.boards, self.model.fans)
+        return found
 
     def board_mhz(self, board: int) -> int:
         """Chip clock of one board."""

@@ -258,7 +258,11 @@ class WhatsMinerReadings(Readings):
         if not self.model.fans:
             return 0
         gain = self.character.fan_gain[which % len(self.character.fan_gain)]
-        return 30 * round(self.unit.fan_share(self.now) * full_rpm * gain / 30.0)
+        return 30 * round(self._fan_share * full_rpm * gain / 30.0)
+
+    @cached_property
+    def _fan_share(self) -> float:
+        return self.unit.fan_share(self.now)
 
     @property
     def fan_in_rpm(self) -> int:
