@@ -31,6 +31,9 @@ COIL_W = 8.0
 """Holding power of a contactor coil (estimate: 25-40 A modular contactor)."""
 
 
+_INSTANTS_KEPT = 4
+
+
 class PowerPoint(Protocol):
     """Something a meter can be clamped on."""
 
@@ -217,14 +220,18 @@ class Branch:
         self._site = site
         self._uncut = self.loads
         self._pick: slice | NDArray[np.int64] = slice(0, 0)
+        self._totals: dict[Instant, Floats] = {}
+        self._segments = 0
 
     def feed(self, rows: Sequence[int]) -> None:
         """Say which miners hang on it."""
         self.rows = np.array(rows, dtype=np.int64)
         consecutive = self.rows.size > 0 and bool(np.all(np.diff(self.rows) == 1))
         self._pick = slice(int(self.rows[0]), int(self.rows[-1]) + 1) if consecutive else self.rows
+        self._totals.clear()
 
     def _breaker_moved(self, since: Instant) -> None:
+        self._totals.clear()
         self.loads = tuple(switched(load, self.breaker.contacts) for load in self._uncut)
         for outlet in self.outlets:
             outlet.rewire()
@@ -237,12 +244,24 @@ class Branch:
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy at the head of the feeder over [start, stop], joules."""
-        fleet = self._site.fleet
         miners = 0.0
         if self.rows.size:
-            fleet.advance(stop)
-            miners = float((fleet.energy_j(stop, self._pick) - fleet.energy_j(start, self._pick)).sum())
+            self._site.fleet.advance(stop)
+            miners = float((self._miners_j(stop) - self._miners_j(start)).sum())
         return self.gain * (miners + sum(load.integral(start, stop) for load in self.loads))
+
+    def _miners_j(self, at: Instant) -> Floats:
+        """Energy of each miner from instant 0 to `at`, kept for a while: a meter asks for few instants, each again."""
+        fleet = self._site.fleet
+        if fleet.log.size != self._segments:
+            self._totals.clear()
+        found = self._totals.get(at)
+        if found is None:
+            if len(self._totals) >= _INSTANTS_KEPT:
+                del self._totals[next(iter(self._totals))]  # the oldest
+            found = self._totals[at] = fleet.energy_j(at, self._pick) if at else np.zeros(self.rows.size)
+            self._segments = fleet.log.size
+        return found
 
     def voltage_v(self, at: Instant) -> float:
         """Line-to-neutral voltage above the breaker, volts."""

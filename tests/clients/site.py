@@ -171,7 +171,7 @@ class _Leaps:
         if self._busy or not self._asleep:
             return
         due = max(self._asleep[0][0], self._loop.now_ns)
-        self._loop._origin_ns -= due - self._loop.now_ns
+        self._loop.origin_ns -= due - self._loop.now_ns
         while self._asleep and self._asleep[0][0] <= due:
             _, _, awake = heapq.heappop(self._asleep)
             self._busy += 1
