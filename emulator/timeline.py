@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emulator.closed_form import Form
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -293,6 +295,22 @@ class SegmentLog:
             tau = c["tau_s"][entries]
             value = value - amp * tau * np.expm1(-dt / tau)
         return value
+
+    def form(self, entries: NDArray[np.int64], kind: str = "w") -> Form:
+        """The sum of the given entries from the newest one's beginning on."""
+        c = self._columns
+        t0, tau, slope = c["t0_ns"][entries], c["tau_s"][entries], c[f"slope_{kind}"][entries]
+        since = int(t0.max())
+        dt = (since - t0) * _S
+        heights = c[f"amp_{kind}"][entries] * np.exp(-dt / tau)
+        taus = np.unique(tau[heights != 0.0]).tolist()
+        return Form(
+            since,
+            float(self.total(entries, since, kind).sum()),
+            float((c[f"base_{kind}"][entries] + slope * dt).sum()),
+            float(slope.sum()),
+            tuple((one, float(heights[tau == one].sum())) for one in taus),
+        )
 
     def power_series(self, t_ns: Instants, weight: ArrayLike = 1.0) -> Floats:
         """Sum over all rows of weight[row] * power at each of the sorted instants, watts, shape of `t_ns`.

@@ -211,7 +211,8 @@ class MinerDevice:
         self.boot_ns: Instant | None = None
         self.api_lane = Lanes(1)
         self.web_lanes = Lanes(web_workers)
-        self.rates: tuple[object, dict[str, float]] | None = None
+        self.rates: tuple[Any, ...] | None = None
+        """What the readings measured last, in their own form."""
         self.character: Any = None
         """How the unit differs from its product, once the readings have asked."""
         self.draws: Normals | None = None

@@ -152,10 +152,12 @@ class Readings:
         if not self.is_counting:
             return dict.fromkeys(self.windows, 0.0)
         tick = (self.now - self.since_ns) // self.tick_ns
-        key = (self.since_ns, tick)
-        if self.device.rates is None or self.device.rates[0] != key:
-            self.device.rates = (key, self._measure(self.since_ns + tick * self.tick_ns, tick))
-        return self.device.rates[1]
+        kept = self.device.rates
+        if kept is None or kept[:2] != (self.since_ns, tick):
+            measured = self._measure(self.since_ns + tick * self.tick_ns, tick)
+            self.device.rates = (self.since_ns, tick, *measured.values())
+            return measured
+        return dict(zip(self.windows, kept[2:], strict=True))
 
     @cached_property
     def ghs(self) -> dict[str, float]:

@@ -13,7 +13,8 @@ import pytest
 
 from bench import tap
 from bench.tap import Tap, Traffic
-from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send, standing_of
+from emulator.standing import standing_of
+from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send
 from fastpath.exchange import Answer, Connection, Exchange, Standing
 
 
@@ -131,6 +132,13 @@ class Prompt(Echo):
         self.standing = Standing()
 
 
+class Writes:
+    """As much of a connection as an answer needs."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.write = sock.sendall
+
+
 def test_answers_that_stand_are_counted_announced_and_written_like_any(traffic: Traffic, tmp_path: Path) -> None:
     class Model:
         changes = 0
@@ -143,7 +151,7 @@ def test_answers_that_stand_are_counted_announced_and_written_like_any(traffic: 
     near, far = socket.socketpair()
     with near, far:
         for at in (10, 20):
-            exchange = Exchange(near, standing, cast(Connection, None), lambda at=at: at, 0)
+            exchange = Exchange(near, standing, cast(Connection, Writes(near)), lambda at=at: at, 0)
             if at == 20:
                 traffic.on_first = heard.append
             far.send(b"12?")

@@ -80,7 +80,9 @@ def test_energies_asked_for_again_and_again_are_those_of_a_site_that_is_asked_on
         fresh = site_of()
         moved(now, fresh, -1)
         for name, feeder in site.feeders.items():
-            assert feeder.energy_j(start * S, stop * S) == fresh.feeders[name].energy_j(start * S, stop * S)
+            expected = fresh.feeders[name].energy_j(start * S, stop * S)
+            for _ in range(3):  # the first answer is a sum over miners, later ones are one closed form
+                assert feeder.energy_j(start * S, stop * S) == pytest.approx(expected, rel=1e-12, abs=1e-6)
 
 
 def test_a_contactor_follows_its_relay_after_its_own_delay() -> None:
