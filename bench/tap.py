@@ -9,7 +9,8 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker, speaker_of, standing_of
+from emulator.standing import standing_of
+from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker, speaker_of
 from fastpath.exchange import Journal
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ MOST_BYTES = 512
 class Traffic:
     """Everything taken down during a run. Frames beyond MOST_FRAMES are counted, not kept; long ones are cut.
 
-    Exchanges by answers that stand (`emulator.wire.standing_of`) are taken down apart, as many of each kind again.
+    Exchanges by answers that stand (`emulator.standing`) are taken down apart, as many of each kind again.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
 from emulator.clock import Clock
-from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of, standing_of
+from emulator.standing import standing_of
+from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""

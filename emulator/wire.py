@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastpath.exchange import Standing
-
 Instant: TypeAlias = int
 """Integer nanoseconds since the start of the run."""
 
@@ -85,16 +83,6 @@ class Speaker(Protocol):
 def speaker_of(conversation: Conversation) -> Speaker | None:
     """`conversation` as one that speaks unasked; None where it does not. (isinstance of a protocol takes 10 µs.)"""
     return cast("Speaker", conversation) if hasattr(conversation, "woken") else None
-
-
-def standing_of(conversation: Conversation) -> Standing | None:
-    """The answers of `conversation` that stand for a while; None where it has none, as most.
-
-    A conversation that has some delays no action. A transport may give such an answer in its stead: it would send the
-    same, at once, and be no other afterwards.
-    """
-    found: Standing | None = getattr(conversation, "standing", None)
-    return found
 
 
 class Device(Protocol):

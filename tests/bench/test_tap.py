@@ -13,7 +13,8 @@ import pytest
 
 from bench import tap
 from bench.tap import Tap, Traffic
-from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send, standing_of
+from emulator.standing import standing_of
+from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send
 from fastpath.exchange import Answer, Connection, Exchange, Standing
 
 

@@ -16,8 +16,9 @@ from emulator.meters.meter import Meter
 from emulator.meters.product import load_product
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.tcp import ModbusTcpConversation, ModbusTcpDevice
+from emulator.standing import standing_of
 from emulator.timeline import Signal
-from emulator.wire import MILLISECOND, Send, standing_of
+from emulator.wire import MILLISECOND, Send
 from fastpath import _pure_exchange, exchange
 from tests.emulator.meters.test_meter import Point
 
