@@ -55,6 +55,8 @@ ISA_FLAGS: dict[str, dict[str, list[str]]] = {
 wheel would crash on another machine."""
 
 OPTIMISE = ["-O3"]
+KERNELS = "fastpath._sha256d"
+"""The module that is linked with the files above."""
 
 
 def sources() -> dict[str, list[str]]:
@@ -70,7 +72,7 @@ class BuildEachFileWithItsOwnFlags(build_ext):
         try:
             if ".S" not in self.compiler.src_extensions:
                 self.compiler.src_extensions.append(".S")
-            for name, flags in sources().items():
+            for name, flags in sources().items() if ext.name == KERNELS else ():
                 ext.extra_objects += self.compiler.compile(
                     [str(FOLDER / name)],
                     output_dir=self.build_temp,
@@ -91,18 +93,19 @@ def say_pure(error: Exception) -> None:
 
 
 def extensions() -> list[Extension]:
-    """The Cython module, or nothing where Cython is missing or fails."""
-    module = Extension(
-        "fastpath._sha256d",
+    """The Cython modules, or nothing where Cython is missing or fails."""
+    kernels = Extension(
+        KERNELS,
         sources=[str(FOLDER / "_sha256d.pyx")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for pattern in ("*.[ch]", "*.pxi", "kernels/*") for path in sorted(FOLDER.glob(pattern))],
         extra_compile_args=OPTIMISE,
     )
+    exchange = Extension("fastpath._exchange", sources=[str(FOLDER / "_exchange.pyx")], extra_compile_args=OPTIMISE)
     try:
         from Cython.Build import cythonize
 
-        built: list[Extension] = cythonize([module], build_dir="build/cython", quiet=True)
+        built: list[Extension] = cythonize([kernels, exchange], build_dir="build/cython", quiet=True)
     except Exception as error:  # noqa: BLE001 - whatever keeps Cython from working, the fallback still installs
         say_pure(error)
         return []

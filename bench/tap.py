@@ -6,11 +6,12 @@ frames; what the bytes mean is the device's business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from emulator.standing import standing_of
 from emulator.wire import Action, Conversation, Device, Instant, Reach, Send, Speaker, speaker_of
+from fastpath.exchange import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,23 +21,63 @@ MOST_FRAMES = 200_000
 MOST_BYTES = 512
 
 
-@dataclass(slots=True)
 class Traffic:
-    """Everything taken down during a run. Frames beyond MOST_FRAMES are counted, not kept; long ones are cut."""
+    """Everything taken down during a run. Frames beyond MOST_FRAMES are counted, not kept; long ones are cut.
 
-    requests: dict[str, int] = field(default_factory=dict)
-    frames: list[tuple[Instant, str, int, str, bytes]] = field(default_factory=list)
-    """(instant, device, port, "in" | "out", bytes)"""
-    dropped: int = 0
-    on_first: Callable[[Instant], None] | None = None
-    """Called once, with the instant of the first request to any device."""
+    Exchanges by answers that stand (`emulator.standing`) are taken down apart, as many of each kind again.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Instant, str, int, str, bytes]] = []
+        """(instant, device, port, "in" | "out", bytes), exchanges apart"""
+        self._requests: dict[str, int] = {}
+        self._dropped = 0
+        self._journals: dict[str, Journal] = {}
+        self._on_first: Callable[[Instant], None] | None = None
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many there were, by kind of device."""
+        kinds = self._requests.keys() | self._journals.keys()
+        counts = {kind: self._requests.get(kind, 0) for kind in kinds}
+        for kind, journal in self._journals.items():
+            counts[kind] += journal.count
+        return {kind: count for kind, count in sorted(counts.items()) if count}
+
+    @property
+    def dropped(self) -> int:
+        """How many frames were not kept."""
+        return self._dropped + sum(2 * max(0, found.count - found.limit) for found in self._journals.values())
+
+    @property
+    def on_first(self) -> Callable[[Instant], None] | None:
+        """Called once, with the instant of the first request to any device."""
+        return self._on_first
+
+    @on_first.setter
+    def on_first(self, hook: Callable[[Instant], None] | None) -> None:
+        self._on_first = hook
+        for journal in self._journals.values():
+            journal.first = None if hook is None else self._begin
+
+    def journal(self, kind: str) -> Journal:
+        """Where exchanges with devices of one kind are taken down, labelled (device, port)."""
+        found = self._journals.get(kind)
+        if found is None:
+            found = self._journals[kind] = Journal(MOST_FRAMES // 2)
+            found.first = None if self._on_first is None else self._begin
+        return found
 
     def request(self, now: Instant, device: str, kind: str, port: int, data: bytes) -> None:
         """Bytes from the controller to a device."""
-        self.requests[kind] = self.requests.get(kind, 0) + 1
+        self._requests[kind] = self._requests.get(kind, 0) + 1
         self._keep(now, device, port, "in", data)
-        if self.on_first is not None:
-            first, self.on_first = self.on_first, None
+        if self._on_first is not None:
+            self._begin(now)
+
+    def _begin(self, now: Instant) -> None:
+        first, self.on_first = self._on_first, None
+        if first is not None:
             first(now)
 
     def reply(self, now: Instant, device: str, port: int, data: bytes) -> None:
@@ -49,7 +90,12 @@ class Traffic:
         import pyarrow.parquet as pq
 
         names = ("t_ns", "device", "port", "direction", "bytes")
-        frames = sorted(self.frames, key=itemgetter(0))  # a reply was taken down when it was made, not when it left
+        frames = self.frames.copy()
+        for journal in self._journals.values():
+            for now, (device, port), asked, said in journal.exchanges():
+                frames.append((now, device, port, "in", asked[:MOST_BYTES]))
+                frames.append((now, device, port, "out", said[:MOST_BYTES]))
+        frames.sort(key=itemgetter(0))  # a reply was taken down when it was made, not when it left
         columns = zip(*frames, strict=True) if frames else ([],) * len(names)
         pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), file, compression="zstd")
 
@@ -57,7 +103,7 @@ class Traffic:
         if len(self.frames) < MOST_FRAMES:
             self.frames.append((now, device, port, direction, data[:MOST_BYTES]))
         else:
-            self.dropped += 1
+            self._dropped += 1
 
 
 class Tap:
@@ -86,7 +132,7 @@ class Tap:
 
 
 class _Overheard:
-    __slots__ = ("_due_ns", "_id", "_inner", "_kind", "_port", "_traffic", "idle_timeout_ns")
+    __slots__ = ("_due_ns", "_id", "_inner", "_kind", "_port", "_traffic", "idle_timeout_ns", "standing")
 
     def __init__(self, inner: Conversation, name: str, kind: str, port: int, traffic: Traffic) -> None:
         self.idle_timeout_ns = inner.idle_timeout_ns
@@ -97,6 +143,9 @@ class _Overheard:
         self._traffic = traffic
         self._due_ns: Instant = 0
         """When the last action is carried out; the next one waits for it."""
+        self.standing = standing_of(inner)
+        if self.standing is not None:
+            self.standing.journal, self.standing.label = traffic.journal(kind), (name, port)
 
     def received(self, data: bytes, now: Instant) -> Sequence[Action]:
         self._traffic.request(now, self._id, self._kind, self._port, data)

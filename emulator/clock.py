@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import itertools
+import logging
 import math
 import select
 import selectors
@@ -23,7 +22,9 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 
 import numpy as np
 
+from emulator.ordered_loop import OrderedLoop
 from emulator.virtual_loop import ClockStalledError, DeadlockError, VirtualLoop, VirtualTimeError
+from emulator.wire import MILLISECOND, SECOND
 
 __all__ = [
     "Clock",
@@ -38,6 +39,7 @@ __all__ = [
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+_logger = logging.getLogger("ramprig.clock")
 
 VIRTUAL_EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 """What a virtual run takes for its date unless told otherwise: always the same, for the trace must be."""
@@ -45,6 +47,10 @@ _REAL_ROUNDS = 10
 """Rounds of a real loop that count as settled: enough for both ends of a connection to close. estimate"""
 _DESCRIPTORS_OF_SELECT = 1024
 """FD_SETSIZE, the first descriptor that select(2) cannot take. GK"""
+_COARSE_NS = 2 * MILLISECOND
+"""Waits longer than this begin with epoll's own whole milliseconds: one system call instead of two. estimate"""
+_LONGEST_WAIT_NS = 86_400 * SECOND
+"""The loop looks again after a day: epoll_wait takes an int of milliseconds, not quite 25 days."""
 
 
 class Lateness:
@@ -87,77 +93,116 @@ class Lateness:
         return int(np.percentile(np.asarray(self._samples), percent, method="inverted_cdf"))
 
 
-class _OrderedTimer(asyncio.TimerHandle):
-    """A timer that keeps its place among those of the same instant; a heap alone does not."""
-
-    __slots__ = ("order",)
-    order: int
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, _OrderedTimer):
-            return NotImplemented
-        return (self.when(), self.order) < (other.when(), other.order)
-
-
-class _FineSelector(selectors.DefaultSelector):
+class _Selector(selectors.EpollSelector):
     """Waits to the microsecond; epoll alone rounds up to a full millisecond, and every timer would be late by that."""
 
-    speed = 1.0
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoll: select.epoll = vars(self)["_selector"]
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        timeout = timeout / self.speed if timeout else timeout
-        if timeout is not None and timeout > 0 and self.fileno() < _DESCRIPTORS_OF_SELECT:
-            with contextlib.suppress(InterruptedError):
-                select.select([self.fileno()], [], [], timeout)
-            timeout = 0
-        ready: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
-        return ready
+    def wait(self, timeout_ns: int | None) -> list[tuple[int, int]]:
+        """Descriptors that are ready, each with its events as epoll knows them; None waits for ever."""
+        if timeout_ns is None:
+            return self.epoll.poll()
+        if timeout_ns > _COARSE_NS:
+            return self.epoll.poll((timeout_ns // MILLISECOND - 1) * 1e-3)
+        if timeout_ns > 0:
+            if self.fileno() >= _DESCRIPTORS_OF_SELECT:
+                return self.epoll.poll(timeout_ns * 1e-9)
+            select.select([self.fileno()], [], [], timeout_ns * 1e-9)
+        return self.epoll.poll(0)
 
 
-class RealLoop(asyncio.SelectorEventLoop):
+class RealLoop(OrderedLoop):
     """The ordinary selector loop on the monotonic clock; `now_ns` counts from the making of the loop.
 
-    With a `speed` its time runs that many times as fast as the wall's.
+    With a `speed` its time runs that many times as fast as the wall's. What serves many connections takes `watch`
+    instead of asyncio's transports, whose handles and tasks cost more than most of our replies.
     """
 
-    _scheduled: list[asyncio.TimerHandle]
-
     def __init__(self, speed: float = 1.0) -> None:
-        selector = _FineSelector() if hasattr(selectors.DefaultSelector, "fileno") else None
-        super().__init__(selector)
-        if selector is not None:
-            selector.speed = speed
+        super().__init__(_Selector())
         self.speed = speed
-        self._origin_ns = time.monotonic_ns()
-        self._order = itertools.count()
+        self.monotonic_ns = time.monotonic_ns if speed == 1.0 else self._scaled_ns
+        """The monotonic clock, or, at another speed, what it would show had it run at that speed all along."""
+        self.origin_ns = time.monotonic_ns()
+        self._watched: dict[int, Callable[[int], object]] = {}
 
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the loop was made."""
-        passed_ns = time.monotonic_ns() - self._origin_ns
-        return passed_ns if self.speed == 1.0 else round(passed_ns * self.speed)
+        return self.monotonic_ns() - self.origin_ns
 
     def time(self) -> float:
-        """The monotonic clock, or, at another speed, what it would show had it run at that speed all along."""
-        return super().time() if self.speed == 1.0 else (self._origin_ns + self.now_ns) / 1e9
+        """`monotonic_ns` in seconds."""
+        return super().time() if self.speed == 1.0 else self.monotonic_ns() / 1e9
+
+    def _scaled_ns(self) -> int:
+        return self.origin_ns + round((time.monotonic_ns() - self.origin_ns) * self.speed)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As asyncio's, but timers of one instant fire in the order in which they were set."""
-        if self.is_closed():
-            raise RuntimeError("Event loop is closed")
-        timer = _OrderedTimer(when, callback, args, self, context)
-        timer.order = next(self._order)
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does
-        return timer
+        self._check_closed()
+        if when == math.inf:
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return self._set_timer(math.ceil(when * 1e9) - self.origin_ns, callback, args, context)
 
     def call_at_ns(
         self, when_ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Call `callback(*args)` when `now_ns` has reached `when_ns`."""
-        return self.call_at((self._origin_ns + when_ns) / 1e9, callback, *args, context=context)
+        self._check_closed()
+        return self._set_timer(when_ns, callback, args, context)
+
+    def watch(self, descriptor: int, events: int, call: Callable[[int], object]) -> None:
+        """Call `call(events)` in every round in which one of `events` (select.EPOLLIN, ...), or an error, is there.
+
+        Said again of the same descriptor it replaces what was said before. End it with `unwatch` before closing.
+        """
+        epoll = self._selector.epoll
+        if descriptor in self._watched:
+            epoll.modify(descriptor, events)
+        else:
+            epoll.register(descriptor, events)
+        self._watched[descriptor] = call
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch it no more. Raises KeyError where it is not watched."""
+        del self._watched[descriptor]
+        self._selector.epoll.unregister(descriptor)
+
+    def _run_once(self) -> None:
+        """One round, in place of asyncio's."""
+        self._forget_cancelled()
+        timeout_ns = None
+        if self._ready or self._stopping:
+            timeout_ns = 0
+        elif self._scheduled:
+            timeout_ns = max(0, self._scheduled[0][0] - self.now_ns)
+            if self.speed != 1.0:
+                timeout_ns = math.ceil(timeout_ns / self.speed)
+            timeout_ns = min(timeout_ns, _LONGEST_WAIT_NS)
+        watched = self._watched
+        for descriptor, events in self._selector.wait(timeout_ns):
+            call = watched.get(descriptor)
+            if call is None:
+                self._pass_on(descriptor, events)
+                continue
+            try:
+                call(events)
+            except Exception:
+                _logger.exception("%r failed; the loop goes on", call)
+        self._run_due(self.now_ns)
+
+    def _pass_on(self, descriptor: int, events: int) -> None:
+        """What asyncio itself waits for, as its own selector would have told it."""
+        key = self._selector.get_map().get(descriptor)
+        if key is not None:
+            read = selectors.EVENT_READ if events & ~select.EPOLLOUT else 0
+            write = selectors.EVENT_WRITE if events & ~select.EPOLLIN else 0
+            self._process_events([(key, (read | write) & key.events)])
 
 
 class Clock:

@@ -17,9 +17,9 @@ from typing import Any
 
 from emulator.clock import VirtualLoop
 from emulator.datagrams import Address
-from emulator.line import Line
+from emulator.line import Line, Silence
 from emulator.network import Network, NetworkError, explained
-from emulator.wire import Device, Reach
+from emulator.wire import Device, Instant, Reach
 
 PEERS = 256
 """Peers a device remembers; the one who was silent longest is forgotten first. estimate"""
@@ -159,25 +159,18 @@ class DatagramNetwork:
         if known is None:
             if len(peers) >= PEERS:
                 peers.popitem(last=False)[1].line.reset()
-            caller, network = str(peer[0]), self.network
-
-            def heard(now: int) -> None:
-                if network.on_request is not None:
-                    network.on_request(address, port, caller, now)
-
-            def defect() -> None:
-                network.defects += 1
-
-            def over(_line: Line) -> None:
-                peers.pop(peer, None)
-
-            conversation = device.converse(port, caller, self.clock.now())
-            line = Line(self.clock, conversation, heard=heard, defect=defect, over=over)
-            known = _Peer(line, send)
+            caller, now = str(peer[0]), self.clock.now()
+            known = _Peer(self.network, functools.partial(peers.pop, peer, None), send)
+            conversation = device.converse(port, caller, now)
+            known.line = Line(self.clock, conversation, now, known, (address, port), caller, self._heard)
             peers[peer] = known
-            line.connection_made(known)
+            known.line.connection_made(known)
         peers.move_to_end(peer)
         return known
+
+    def _heard(self, address: str, port: int, caller: str, now: Instant) -> None:
+        if self.network.on_request is not None:
+            self.network.on_request(address, port, caller, now)
 
 
 def _reply(sock: socket.socket, own: bytes, peer: Address, data: bytes) -> None:
@@ -189,11 +182,14 @@ def _reply(sock: socket.socket, own: bytes, peer: Address, data: bytes) -> None:
 
 
 class _Peer(asyncio.Transport):
-    """What a `Line` writes to: each write is a datagram."""
+    """What a `Line` writes to, and its owner: each write is a datagram, and its end is for `forget`."""
 
-    def __init__(self, line: Line, send: Callable[[bytes], object]) -> None:
+    line: Line
+
+    def __init__(self, network: Network, forget: Callable[[], object], send: Callable[[bytes], object]) -> None:
         super().__init__()
-        self.line = line
+        self._network = network
+        self._forget = forget
         self._send = send
         self._closing = False
 
@@ -211,6 +207,12 @@ class _Peer(asyncio.Transport):
 
     def abort(self) -> None:
         self.close()
+
+    def failed(self) -> None:
+        self._network.failed()
+
+    def over(self, line: Line | Silence) -> None:
+        self._forget()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing is kept."""

@@ -66,7 +66,7 @@ class Fleet:
         self.log = SegmentLog(len(specs), capacity=16 * len(specs))  # pages are touched only when used
         self._seed = seed / "fleet"
         self._on_command = on_command
-        rows = np.arange(len(specs), dtype=np.int64)
+        self._rows = rows = np.arange(len(specs), dtype=np.int64)
         self.nominal_w: Floats = np.array([s.model.nominal_w for s in specs])
         self.nominal_ths: Floats = np.array([s.model.nominal_ths for s in specs])
         self._sleep_w: Floats = np.array([s.model.sleep_w for s in specs])
@@ -315,8 +315,7 @@ class Fleet:
 
     def _entries(self, rows: slice | Rows, at: Instant) -> NDArray[np.int64]:
         self.advance(at)
-        chosen = np.arange(len(self), dtype=np.int64)[rows]
-        return self.log.entries_at(chosen, at)
+        return self.log.entries_at(self._rows[rows], at)
 
     # ---- scripts --------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 from emulator.clock import Clock
+from emulator.standing import standing_of
 from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of
 
 OUTPUT_LIMIT_BYTES = 1 << 20
@@ -25,6 +26,9 @@ _LOOK_NS = SECOND
 Ask = TypeVar("Ask")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
+Contact: TypeAlias = Callable[[str, int, str, Instant], object]
+"""A hook: (address, port, the peer's address, now)."""
+
 _DEFECT = "%s failed; its connection is closed"
 _logger = logging.getLogger("ramprig.network")
 
@@ -34,43 +38,66 @@ def reset(transport: asyncio.Transport) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None:  # datagrams have nothing to reset
         with contextlib.suppress(OSError):  # the peer may have been faster
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            reset_on_close(sock)
     transport.abort()
 
 
+def reset_on_close(sock: socket.socket) -> None:
+    """Let the closing of `sock` be an RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a line."""
+
+    def failed(self) -> None:
+        """A conversation has raised an error."""
+        ...
+
+    def over(self, line: Line | Silence) -> None:
+        """The connection has ended."""
+        ...
+
+
 class Line(asyncio.Protocol):
-    """A caller and a conversation. `heard` is told of bytes, `defect` of an error of the conversation, `over` the end.
+    """A caller and a conversation that began at `now`; `called` and `peer` are the addresses of both.
+
+    `on_request` hears of bytes that arrive.
 
     An action waits `delay_ns` from the one before it, or from now when none is waiting; input that comes while
     actions wait is read at once and answered after them.
     """
 
     __slots__ = (
-        "_attend", "_choked", "_clock", "_conversation", "_defect", "_done", "_due_ns", "_ended", "_heard", "_idle",
-        "_last_ns", "_lost", "_over", "_paused", "_queue", "_queued_bytes", "_speaker", "_timer", "_transport", "_wake",
-        "_wake_ns",
+        "_attend", "_choked", "_clock", "_conversation", "_done", "_due_ns", "_ended", "_idle", "_last_ns", "_loop",
+        "_lost", "_on_request", "_owner", "_paused", "_peer", "_queue", "_queued_bytes", "_speaker", "_timer",
+        "_transport", "_wake", "_wake_ns", "called", "standing",
     )  # fmt: skip
 
     def __init__(
         self,
         clock: Clock,
         conversation: Conversation,
-        *,
-        heard: Callable[[Instant], object],
-        defect: Callable[[], None],
-        over: Callable[[Line], None],
+        now: Instant,
+        owner: Owner,
+        called: tuple[str, int],
+        peer: str,
+        on_request: Contact | None = None,
     ) -> None:
         self._clock = clock
+        self._loop = clock.loop
         self._conversation = conversation
         self._speaker = speaker_of(conversation)
-        self._heard = heard
-        self._defect = defect
-        self._over = over
+        self.standing = standing_of(conversation)
+        self._owner = owner
+        self.called = called
+        self._peer = peer
+        self.listen_in(on_request)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Action] = deque()
         self._queued_bytes = 0
         self._due_ns = 0
-        self._last_ns = clock.now()
+        self._last_ns = now
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -78,6 +105,16 @@ class Line(asyncio.Protocol):
         self._choked = self._paused = self._ended = self._done = False
         self._attend: Callable[[Callable[[], None]], object] | None = getattr(conversation, "attend", None)
         self._lost: Callable[[Instant], object] | None = getattr(conversation, "lost", None)
+
+    def listen_in(self, on_request: Contact | None) -> None:
+        """Let another one hear of bytes that arrive."""
+        self._on_request = on_request
+        if self.standing is not None:
+            self.standing.told = None if on_request is None else self._tell
+
+    def _tell(self, now: Instant) -> None:
+        if self._on_request is not None:
+            self._on_request(*self.called, self._peer, now)
 
     # --- what the transport says ------------------------------------------------------------------------------------
 
@@ -94,8 +131,9 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._done:
             return
-        self._last_ns = now = self._clock.now()
-        self._heard(now)
+        self._last_ns = now = self._loop.now_ns
+        if self._on_request is not None:
+            self._tell(now)
         try:
             self._take(self._conversation.received(data, now), now)
             self._watch_wake()
@@ -126,7 +164,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
-        self._over(self)
+        self._owner.over(self)
         if self._lost is not None:
             self._guarded(self._lost, self._clock.now())
 
@@ -219,7 +257,7 @@ class Line(asyncio.Protocol):
             self._finish()
 
     def _perform(self, action: Action) -> None:
-        transport = cast(asyncio.Transport, self._transport)
+        transport: asyncio.Transport = self._transport  # type: ignore[assignment]  # only what is connected speaks
         if isinstance(action, Send):
             if not transport.is_closing():
                 transport.write(action.data)
@@ -234,7 +272,7 @@ class Line(asyncio.Protocol):
 
     def _fail(self) -> None:
         """A conversation must take any bytes; one that raises is a bug of ours, and costs this connection only."""
-        self._defect()
+        self._owner.failed()
         self._finish()
 
     def _stop(self) -> None:
@@ -264,6 +302,8 @@ class Line(asyncio.Protocol):
         # One timer a connection, not one a message: bytes only note their instant, the timer looks at the note.
         idle_ns = self._conversation.idle_timeout_ns
         now = self._clock.now()
+        if self.standing is not None:
+            self._last_ns = max(self._last_ns, self.standing.last_ns)
         if self._queue:
             self._last_ns = now  # the device is still at work for the peer, who waits rightly
         if idle_ns is not None and now >= self._last_ns + idle_ns:
@@ -278,10 +318,13 @@ class Silence(asyncio.Protocol):
     He is reset when `reach` says that the device is no longer silent, and after a minute in any case.
     """
 
-    def __init__(self, clock: Clock, *, reach: Callable[[], Reach], over: Callable[[Silence], None]) -> None:
+    def __init__(
+        self, clock: Clock, owner: Owner, called: tuple[str, int], *, reach: Callable[[Instant], Reach]
+    ) -> None:
         self._clock = clock
+        self._owner = owner
+        self.called = called
         self._reach = reach
-        self._over = over
         self._ends_ns = clock.now() + SILENCE_NS
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -293,7 +336,7 @@ class Silence(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._over(self)
+        self._owner.over(self)
 
     def reset(self) -> None:
         """End the connection with an RST."""
@@ -302,7 +345,7 @@ class Silence(asyncio.Protocol):
 
     def _look(self) -> None:
         now = self._clock.now()
-        if now >= self._ends_ns or self._reach() is not Reach.SILENT:
+        if now >= self._ends_ns or self._reach(now) is not Reach.SILENT:
             self.reset()
         else:
             self._timer = self._clock.call_at(now + _LOOK_NS, self._look)

@@ -7,28 +7,32 @@ words on it mean is the device's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import ipaddress
 import logging
 import os
 import resource
+import select
 import socket
-from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from collections.abc import Iterable
+from typing import cast
 
-from emulator.clock import Clock, VirtualLoop
-from emulator.line import Line, Silence, reset
+from emulator.clock import Clock, RealLoop, VirtualLoop
+from emulator.connection import Connection
+from emulator.line import Contact, Line, Silence, reset_on_close
 from emulator.loopback import CarriedSocket, Name, Take, refused
 from emulator.wire import SECOND, Device, Instant, Reach
-
-Contact: TypeAlias = Callable[[str, int, str, Instant], object]
-"""A hook: (address, port, the peer's address, now)."""
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
 RESERVE = 128
 """Descriptors that connections leave to everything else: the files of a run, its listeners. estimate"""
+_CALLS_A_ROUND = 128
+"""estimate"""
+_REST_NS = SECOND
+"""How long a listener rests that has run out of descriptors or memory, as asyncio's do. S"""
 SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
 """When Linux repeats an unanswered SYN: after 1 s, then twice as long each time, six times (tcp(7)). GK"""
 SYN_GIVES_UP_S = 127
@@ -71,7 +75,7 @@ class Network:
         self.defects = 0
         self.refused = 0
         self.on_connect: Contact | None = None
-        self.on_request: Contact | None = None
+        self._on_request: Contact | None = None
         self._allowed = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", *allowed)]
         self._devices: dict[str, Device] = {}
         self._lines: dict[str, dict[Line | Silence, None]] = {}
@@ -79,8 +83,21 @@ class Network:
         self._live, self._most = 0, 0
         """Connections to all devices: how many there are, and may be."""
         self._gates: set[int] = set()
-        self._servers: dict[tuple[str, int, str | None], asyncio.Task[asyncio.Server]] = {}
+        self._listeners: dict[tuple[str, int, str | None], socket.socket] = {}
         """By address, port and the network device that is listened on."""
+
+    @property
+    def on_request(self) -> Contact | None:
+        """Who hears of requests."""
+        return self._on_request
+
+    @on_request.setter
+    def on_request(self, hook: Contact | None) -> None:
+        self._on_request = hook
+        for lines in self._lines.values():
+            for line in lines:
+                if isinstance(line, Line):
+                    line.listen_in(hook)
 
     def attach(self, address: str, device: Device) -> None:
         """Put `device` on `address`, before or after open().
@@ -129,7 +146,6 @@ class Network:
         try:
             for port, addresses in plan.items():
                 self._listen(port, addresses)
-            await asyncio.gather(*self._servers.values())
         except BaseException:
             await self.close()
             raise
@@ -140,11 +156,10 @@ class Network:
         for port in self._gates:
             cast(VirtualLoop, self.clock.loop).loopback.close_port(port)
         self._gates.clear()
-        servers = await asyncio.gather(*self._servers.values(), return_exceptions=True)
-        self._servers.clear()
-        for server in servers:
-            if isinstance(server, asyncio.Server):
-                server.close()
+        for listener in self._listeners.values():
+            self._unwatch(listener)
+            listener.close()
+        self._listeners.clear()
         for address in self._lines:
             self.drop(address)
         await asyncio.sleep(0)  # lets the transports close their sockets
@@ -181,7 +196,7 @@ class Network:
 
     def _listen_on(self, device: str, each_on: str | None, addresses: list[str], port: int) -> None:
         """One listener on a whole network device, else one for each address, on the device `each_on`."""
-        if not addresses or (_ANYWHERE, port, device) in self._servers:
+        if not addresses or (_ANYWHERE, port, device) in self._listeners:
             return
         try:
             self._serve(_ANYWHERE, port, device)
@@ -203,6 +218,7 @@ class Network:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
             if device is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
             sock.bind((address, port))
@@ -210,9 +226,17 @@ class Network:
         except OSError:
             sock.close()
             raise
-        loop = self.clock.loop
-        serving = loop.create_server(functools.partial(_Door, self), sock=sock, backlog=BACKLOG)
-        self._servers[address, port, device] = loop.create_task(serving)
+        self._listeners[address, port, device] = sock
+        self._watch(sock)
+
+    def _watch(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            accept = functools.partial(self._accept, listener)
+            cast(RealLoop, self.clock.loop).watch(listener.fileno(), select.EPOLLIN, accept)
+
+    def _unwatch(self, listener: socket.socket) -> None:
+        with contextlib.suppress(KeyError):  # it rests after an error
+            cast(RealLoop, self.clock.loop).unwatch(listener.fileno())
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -225,8 +249,9 @@ class Network:
             self.on_connect(address, port, peer, self.clock.now())
         began = self.clock.now()
         for retry_s in (*SYN_RETRIES_S, SYN_GIVES_UP_S):
-            reach = self._reach(address, port)
-            line = self._converse(address, port, peer) if reach is Reach.ANSWERS else None
+            now = self.clock.now()
+            reach = self._reach(address, port, now)
+            line = self._converse(address, port, peer, now) if reach is Reach.ANSWERS else None
             if line is not None:
                 return functools.partial(self._take, address, line)
             if reach is not Reach.SILENT:
@@ -239,40 +264,57 @@ class Network:
         self._live += 1
         cast(VirtualLoop, self.clock.loop).adopt(conn, line)
 
-    def admit(self, transport: asyncio.Transport) -> None:
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        """Real time: take the calls that wait, no more of them in one round than leave others their turn."""
+        for _ in range(_CALLS_A_ROUND):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                _logger.warning("no call can be taken for %g s: %s", _REST_NS / SECOND, error)
+                self._unwatch(listener)
+                self.clock.call_at(self.clock.now() + self.clock.of_wall(_REST_NS), self._watch, listener)
+                return
+            self._admit(sock, peer[0])
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
         """Real time: what becomes of a connection that the kernel has taken already."""
-        address, port = transport.get_extra_info("sockname")[:2]
-        peer = transport.get_extra_info("peername")[0]
+        address, port = sock.getsockname()[:2]
         if not self._has(address, port):
-            transport.abort()
+            sock.close()
             return
+        now = self.clock.now()
         if self.on_connect is not None:
-            self.on_connect(address, port, peer, self.clock.now())
-        reach = self._reach(address, port)
+            self.on_connect(address, port, peer, now)
+        reach = self._reach(address, port, now)
         protocol: Line | Silence | None = None
         if reach is Reach.ANSWERS:
-            protocol = self._converse(address, port, peer)
+            protocol = self._converse(address, port, peer, now)
         elif reach is Reach.SILENT:
             look = functools.partial(self._reach, address, port)
-            protocol = Silence(self.clock, reach=look, over=functools.partial(self._over, address))
+            protocol = Silence(self.clock, self, (address, port), reach=look)
         if protocol is None:
-            reset(transport)
+            reset_on_close(sock)
+            sock.close()
             return
         self._lines[address][protocol] = None
         self._live += 1
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        standing = protocol.standing if isinstance(protocol, Line) else None
+        Connection(cast(RealLoop, self.clock.loop), sock, protocol, standing).begin()
 
     def _has(self, address: str, port: int) -> bool:
         device = self._devices.get(address)
         return device is not None and port in device.ports
 
-    def _reach(self, address: str, port: int) -> Reach:
+    def _reach(self, address: str, port: int, now: Instant) -> Reach:
         try:
-            reach = self._devices[address].reach(port, self.clock.now())
+            reach = self._devices[address].reach(port, now)
         except Exception:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
-            self._defect()
+            self.failed()
             return Reach.REFUSES
         crowded = len(self._lines[address]) >= self.connections or self._live >= self._most
         if reach is Reach.ANSWERS and crowded:
@@ -280,42 +322,25 @@ class Network:
             return Reach.REFUSES
         return reach
 
-    def _converse(self, address: str, port: int, peer: str) -> Line | None:
+    def _converse(self, address: str, port: int, peer: str, now: Instant) -> Line | None:
         try:
-            conversation = self._devices[address].converse(port, peer, self.clock.now())
+            conversation = self._devices[address].converse(port, peer, now)
         except Exception:
             _logger.exception("%s port %d: the device failed; the caller is refused", address, port)
-            self._defect()
+            self.failed()
             return None
-        return Line(
-            self.clock,
-            conversation,
-            heard=functools.partial(self._hear, address, port, peer),
-            defect=self._defect,
-            over=functools.partial(self._over, address),
-        )
+        return Line(self.clock, conversation, now, self, (address, port), peer, self._on_request)
 
-    def _hear(self, address: str, port: int, peer: str, now: Instant) -> None:
-        if self.on_request is not None:
-            self.on_request(address, port, peer, now)
-
-    def _defect(self) -> None:
+    def failed(self) -> None:
+        """Count a defect."""
         self.defects += 1
 
-    def _over(self, address: str, line: Line | Silence) -> None:
-        if line in self._lines[address]:
-            del self._lines[address][line]
+    def over(self, line: Line | Silence) -> None:
+        """A connection has ended."""
+        lines = self._lines[line.called[0]]
+        if line in lines:
+            del lines[line]
             self._live -= 1
-
-
-class _Door(asyncio.Protocol):
-    """The first protocol of every real connection: only the transport knows which address was called."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._network.admit(cast(asyncio.Transport, transport))
 
 
 def _look_at(interface: str, address: str) -> None:

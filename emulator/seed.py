@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 _G, _M1, _M2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64
@@ -56,15 +59,11 @@ class Seed:
 
     def uniform(self, index: int = 0) -> float:
         """One uniform draw: element `index` of `uniforms`."""
-        z = (self.key + (index + 1) * _G) & _64_BITS
-        z = ((z ^ (z >> 30)) * _M1) & _64_BITS
-        z = ((z ^ (z >> 27)) * _M2) & _64_BITS
-        return (((z ^ (z >> 31)) >> 11) + 0.5) * 2.0**-53
+        return _uniform(self.key, index)
 
     def normal(self, index: int = 0) -> float:
         """One standard normal draw: element `index` of `normals`, but for the last digit."""
-        radius = math.sqrt(-2.0 * math.log((self / "radius").uniform(index)))
-        return radius * math.cos(2.0 * math.pi * (self / "angle").uniform(index))
+        return _normal((self / "radius").key, (self / "angle").key, index)
 
     def normals_at(self, index: NDArray[np.uint64]) -> NDArray[np.float64]:
         """Standard normal draws for the given indices, same shape (Box-Muller on two children)."""
@@ -75,3 +74,28 @@ class Seed:
     def normals(self, count: int, start: int = 0) -> NDArray[np.float64]:
         """Standard normal draws, shape (count,); element i belongs to index `start + i` for ever."""
         return self.normals_at(np.arange(start, start + count, dtype=np.uint64))
+
+
+class Normals:
+    """The normal draws of several nodes whose keys are worked out once: 16 bytes a node, and a tenth of the time."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, seeds: Iterable[Seed]) -> None:
+        self._keys = array("Q", [(seed / part).key for seed in seeds for part in ("radius", "angle")])
+
+    def draw(self, place: int, index: int) -> float:
+        """The same as `normal(index)` of the node at `place`."""
+        return _normal(self._keys[2 * place], self._keys[2 * place + 1], index)
+
+
+def _uniform(key: int, index: int) -> float:
+    z = (key + (index + 1) * _G) & _64_BITS
+    z = ((z ^ (z >> 30)) * _M1) & _64_BITS
+    z = ((z ^ (z >> 27)) * _M2) & _64_BITS
+    return (((z ^ (z >> 31)) >> 11) + 0.5) * 2.0**-53
+
+
+def _normal(radius_key: int, angle_key: int, index: int) -> float:
+    radius = math.sqrt(-2.0 * math.log(_uniform(radius_key, index)))
+    return radius * math.cos(2.0 * math.pi * _uniform(angle_key, index))

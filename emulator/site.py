@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from emulator.closed_form import Form
     from emulator.fleet import Fleet
     from emulator.grid import Grid
     from emulator.seed import Seed
@@ -217,12 +218,16 @@ class Branch:
         self._site = site
         self._uncut = self.loads
         self._pick: slice | NDArray[np.int64] = slice(0, 0)
+        self._latest: NDArray[np.int64] | None = None
+        self._form: Form | None = None
+        self._segments = 0
 
     def feed(self, rows: Sequence[int]) -> None:
         """Say which miners hang on it."""
         self.rows = np.array(rows, dtype=np.int64)
         consecutive = self.rows.size > 0 and bool(np.all(np.diff(self.rows) == 1))
         self._pick = slice(int(self.rows[0]), int(self.rows[-1]) + 1) if consecutive else self.rows
+        self._latest = self._form = None
 
     def _breaker_moved(self, since: Instant) -> None:
         self.loads = tuple(switched(load, self.breaker.contacts) for load in self._uncut)
@@ -237,12 +242,32 @@ class Branch:
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy at the head of the feeder over [start, stop], joules."""
-        fleet = self._site.fleet
-        miners = 0.0
-        if self.rows.size:
-            fleet.advance(stop)
-            miners = float((fleet.energy_j(stop, self._pick) - fleet.energy_j(start, self._pick)).sum())
+        miners = self._miners_j(start, stop) if self.rows.size else 0.0
         return self.gain * (miners + sum(load.integral(start, stop) for load in self.loads))
+
+    def _miners_j(self, start: Instant, stop: Instant) -> float:
+        fleet = self._site.fleet
+        fleet.advance(stop)
+        form = self._common_form()
+        if form is not None and stop >= form.since_ns:
+            if start >= form.since_ns:
+                return form.between(start, stop)
+            if start == 0:
+                return form.total(stop)
+        return float((fleet.energy_j(stop, self._pick) - fleet.energy_j(start, self._pick)).sum())
+
+    def _common_form(self) -> Form | None:
+        """All miners as one closed form, once nothing has happened to any of them between two questions."""
+        log = self._site.fleet.log
+        if self._latest is None or log.size != self._segments:
+            self._segments = log.size
+            latest = log.latest[self._pick]
+            if self._latest is None or not np.array_equal(latest, self._latest):
+                self._latest, self._form = latest.copy(), None
+                return None
+        if self._form is None and self._latest is not None:
+            self._form = log.form(self._latest)
+        return self._form
 
     def voltage_v(self, at: Instant) -> float:
         """Line-to-neutral voltage above the breaker, volts."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emulator.closed_form import Form
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -184,6 +186,18 @@ class SegmentLog:
         self._columns: dict[str, NDArray[Any]] = {
             name: np.zeros(capacity, dtype=_INTEGER.get(name, np.float64)) for name in (*FIELDS, "previous")
         }
+        self._bind()
+
+    def _bind(self) -> None:
+        """Keep at hand how one entry of each column is read, by kind of quantity."""
+        item = {name: column.item for name, column in self._columns.items()}
+        self._t0, self._previous = item["t0_ns"], item["previous"]
+        self._forms = {
+            kind: tuple(
+                item[name] for name in ("t0_ns", f"base_{kind}", f"slope_{kind}", f"amp_{kind}", "tau_s", total)
+            )
+            for kind, total in (("w", "joules"), ("ths", "work"))
+        }
 
     @classmethod
     def restore(cls, rows: int, columns: Mapping[str, NDArray[Any]]) -> SegmentLog:
@@ -220,43 +234,44 @@ class SegmentLog:
             fresh = np.zeros(capacity, dtype=old.dtype)
             fresh[: self.size] = old[: self.size]
             self._columns[name] = fresh
+        self._bind()
 
     def entries_at(self, rows: NDArray[np.int64], instant: Instant) -> NDArray[np.int64]:
         """Index of the entry that holds for each row at `instant`; before a row's first entry, the first."""
         index = self.latest[rows]
         t0, previous = self._columns["t0_ns"], self._columns["previous"]
         while True:
-            late = (t0[index] > instant) & (previous[index] >= 0)
+            late = t0[index] > instant
+            if not late.any():
+                return index
+            late &= previous[index] >= 0
             if not late.any():
                 return index
             index = np.where(late, previous[index], index).astype(np.int64)
 
     def entry_at(self, row: int, instant: Instant) -> int:
         """As `entries_at`, for one row: asked a fleet's worth of times a second, an array of one is slow."""
-        t0, previous = self._columns["t0_ns"], self._columns["previous"]
-        entry = self.latest.item(row)
-        while t0.item(entry) > instant and (before := previous.item(entry)) >= 0:
+        entry: int = self.latest.item(row)
+        while self._t0(entry) > instant and (before := self._previous(entry)) >= 0:
             entry = before
-        return int(entry)
+        return entry
 
     def value_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
         """As `evaluate`, for one entry."""
-        c = self._columns
-        dt = (instant - c["t0_ns"].item(entry)) * _S
-        value: float = c[f"base_{kind}"].item(entry) + c[f"slope_{kind}"].item(entry) * dt
-        amp = c[f"amp_{kind}"].item(entry)
-        return value + amp * exp(-dt / c["tau_s"].item(entry)) if amp else value
+        t0, base, slope, amp, tau, _ = self._forms[kind]
+        dt = (instant - t0(entry)) * _S
+        value: float = base(entry) + slope(entry) * dt
+        height = amp(entry)
+        return value + height * exp(-dt / tau(entry)) if height else value
 
     def total_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
         """As `total`, for one entry."""
-        c = self._columns
-        dt = (instant - c["t0_ns"].item(entry)) * _S
-        start = c["joules" if kind == "w" else "work"].item(entry)
-        value: float = start + dt * (c[f"base_{kind}"].item(entry) + c[f"slope_{kind}"].item(entry) * dt / 2)
-        amp = c[f"amp_{kind}"].item(entry)
-        if amp:
-            tau = c["tau_s"].item(entry)
-            value -= amp * tau * expm1(-dt / tau)
+        t0, base, slope, amp, tau, start = self._forms[kind]
+        dt = (instant - t0(entry)) * _S
+        value: float = start(entry) + dt * (base(entry) + slope(entry) * dt / 2)
+        height = amp(entry)
+        if height:
+            value -= height * tau(entry) * expm1(-dt / tau(entry))
         return value
 
     def evaluate(self, entries: NDArray[np.int64], instant: Instant | Instants, kind: str = "w") -> Floats:
@@ -273,12 +288,29 @@ class SegmentLog:
         """Energy in joules ("w") or work in TH ("ths") of the given entries' rows from instant 0 until `instant`."""
         c = self._columns
         dt = (instant - c["t0_ns"][entries]) * _S
-        amp, tau = c[f"amp_{kind}"][entries], c["tau_s"][entries]
+        amp = c[f"amp_{kind}"][entries]
         start = c["joules" if kind == "w" else "work"][entries]
         value: Floats = start + dt * (c[f"base_{kind}"][entries] + c[f"slope_{kind}"][entries] * dt / 2)
         if amp.any():
+            tau = c["tau_s"][entries]
             value = value - amp * tau * np.expm1(-dt / tau)
         return value
+
+    def form(self, entries: NDArray[np.int64], kind: str = "w") -> Form:
+        """The sum of the given entries from the newest one's beginning on."""
+        c = self._columns
+        t0, tau, slope = c["t0_ns"][entries], c["tau_s"][entries], c[f"slope_{kind}"][entries]
+        since = int(t0.max())
+        dt = (since - t0) * _S
+        heights = c[f"amp_{kind}"][entries] * np.exp(-dt / tau)
+        taus = np.unique(tau[heights != 0.0]).tolist()
+        return Form(
+            since,
+            float(self.total(entries, since, kind).sum()),
+            float((c[f"base_{kind}"][entries] + slope * dt).sum()),
+            float(slope.sum()),
+            tuple((one, float(heights[tau == one].sum())) for one in taus),
+        )
 
     def power_series(self, t_ns: Instants, weight: ArrayLike = 1.0) -> Floats:
         """Sum over all rows of weight[row] * power at each of the sorted instants, watts, shape of `t_ns`.

@@ -3,16 +3,12 @@
 Owns virtual time, the order of events at one instant, and the proof that nothing is in flight when time moves; what a
 run does with the time is `emulator/clock.py`'s.
 """
-# ruff: noqa: SLF001 - a loop is built of asyncio's own parts; `_SelectorLoop` below lists them
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import math
-import operator
 import socket
 import threading
 from collections import deque
@@ -23,36 +19,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, cast
 from emulator.datagrams import Datagrams
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
+from emulator.ordered_loop import OrderedLoop, whole
 from emulator.peers import Peer, hold
 from emulator.sleepers import sleepers
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    class _SelectorLoop(asyncio.SelectorEventLoop):
-        """What this module relies on inside asyncio; the same in CPython 3.11 to 3.13, and held by a test."""
-
-        _ready: deque[asyncio.Handle]
-        _scheduled: list[Any]
-        _timer_cancelled_count: int
-        _stopping: bool
-        _thread_id: int | None
-        _selector: Any
-        _ssock: socket.socket
-        _default_executor: Executor | None
-
-        def _check_closed(self) -> None: ...
-        def _check_default_executor(self) -> None: ...
-        def _process_events(self, event_list: list[Any]) -> None: ...
-        def _write_to_self(self) -> None: ...
-        def _add_reader(self, fd: int, callback: Callable[[*Ts], object], *args: *Ts) -> None: ...
-        def _start_serving(self, *args: Any) -> None: ...
-        def _stop_serving(self, sock: socket.socket) -> None: ...
-        def _accept_connection2(self, *args: Any) -> Any: ...
-        def _make_socket_transport(self, sock: socket.socket, protocol: asyncio.BaseProtocol) -> object: ...
-        async def _ensure_resolved(self, address: Any, **kinds: Any) -> list[Any]: ...
-else:
-    _SelectorLoop = asyncio.SelectorEventLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -83,7 +55,7 @@ class ClockStalledError(VirtualTimeError):
     """Virtual time cannot move, because a thread or a task does not let it."""
 
 
-class VirtualLoop(_SelectorLoop):
+class VirtualLoop(OrderedLoop):
     """A selector event loop in virtual time. `now_ns` is the time: integer nanoseconds since the loop was made.
 
     Time moves only when no callback is ready, no descriptor is ready, no executor job and no thread runs; then it
@@ -105,9 +77,6 @@ class VirtualLoop(_SelectorLoop):
         """Name of an in-process serial line -> what opens a program's end of it (`emulator/serial_port.py`)."""
         self.peers: list[Peer] = []
         """Other processes in step with this time; it moves when none of them has anything to do either."""
-        self.work = 0
-        """Callbacks run so far: what a peer may not know of yet has happened in one of them."""
-        self._order = itertools.count()
         self._jobs = Jobs(self._write_to_self)
         self._foreign: deque[asyncio.Handle] = deque()
         self._rounds = 0
@@ -155,12 +124,8 @@ class VirtualLoop(_SelectorLoop):
         Raises TypeError when `when_ns` is no integer.
         """
         self._check_closed()
-        when_ns = operator.index(when_ns)  # NumPy's integers would make their way into `now_ns`
-        timer = asyncio.TimerHandle(when_ns / 1e9, callback, args, self, context)
-        now_ns = self.now_ns
-        heapq.heappush(self._scheduled, (when_ns if when_ns > now_ns else now_ns, next(self._order), timer))
-        timer._scheduled = True  # type: ignore[attr-defined]
-        return timer
+        when_ns, now_ns = whole(when_ns), self.now_ns
+        return self._set_timer(when_ns if when_ns > now_ns else now_ns, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -191,14 +156,9 @@ class VirtualLoop(_SelectorLoop):
 
     def _run_once(self) -> None:
         """One round, in place of asyncio's, which keeps time as float and sorts equal instants at random."""
-        ready = self._ready
+        self._forget_cancelled()
         timers = self._scheduled
-        if len(timers) > 100 and self._timer_cancelled_count * 2 > len(timers):
-            self._drop_cancelled()
-            timers = self._scheduled
-        while timers and timers[0][2]._cancelled:
-            self._pop_timer()
-        if ready or self._stopping or (timers and timers[0][0] <= self.now_ns):
+        if self._ready or self._stopping or (timers and timers[0][0] <= self.now_ns):
             self._rounds += 1
             if not self._rounds % _POLL_ROUNDS:
                 self._poll(0)
@@ -206,34 +166,7 @@ class VirtualLoop(_SelectorLoop):
                     self._be_patient_no_more()
         else:
             self._settle()
-        now_ns = self.now_ns
-        while timers and timers[0][0] <= now_ns:
-            timer = self._pop_timer()
-            if not timer._cancelled:
-                ready.append(timer)
-        self.work += len(ready)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:
-                handle._run()
-
-    def _pop_timer(self) -> asyncio.TimerHandle:
-        timer: asyncio.TimerHandle = heapq.heappop(self._scheduled)[2]
-        timer._scheduled = False  # type: ignore[attr-defined]
-        if timer._cancelled:
-            self._timer_cancelled_count -= 1
-        return timer
-
-    def _drop_cancelled(self) -> None:
-        kept = []
-        for entry in self._scheduled:
-            if entry[2]._cancelled:
-                entry[2]._scheduled = False
-            else:
-                kept.append(entry)
-        heapq.heapify(kept)
-        self._scheduled = kept
-        self._timer_cancelled_count = 0
+        self._run_due(self.now_ns)
 
     def _poll(self, timeout_s: float) -> bool:
         events = self._selector.select(timeout_s)

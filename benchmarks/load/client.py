@@ -20,6 +20,7 @@ GIVES_UP_S = 10.0
 class Load:
     """What came of a stretch of load. Times are from the call of connect to the end of the reply."""
 
+    done: int
     rate: float
     p50_s: float
     p99_s: float
@@ -27,35 +28,53 @@ class Load:
     bytes_a_reply: float
 
 
+@dataclass(slots=True)
+class _Call:
+    sock: socket.socket
+    since_s: float
+    asked: bool = False
+
+
 def load(
-    addresses: list[tuple[str, int]], *, seconds: float, at_once: int, rate: float = 0.0, request: bytes = REQUEST
+    addresses: list[tuple[str, int]],
+    *,
+    seconds: float,
+    at_once: int,
+    rate: float = 0.0,
+    most: int = 0,
+    request: bytes = REQUEST,
 ) -> Load:
-    """Ask each address in turn for `seconds`, at most `at_once` at a time; with `rate`, no faster than that."""
-    poll, open_calls = select.epoll(), {}
+    """Ask each address in turn for `seconds`, at most `at_once` at a time.
+
+    With `rate`, no faster than that; with `most`, no more than so many in all.
+    """
+    poll, open_calls = select.epoll(), dict[int, _Call]()
     took: list[float] = []
     failed = received = 0
     began = time.perf_counter()
     ends, due = began + seconds, began
     targets = cycle(addresses)
+    left = most or -1
     while True:
         now = time.perf_counter()
-        while now < ends and len(open_calls) < at_once and (not rate or due <= now):
+        while left and now < ends and len(open_calls) < at_once and (not rate or due <= now):
+            left -= 1
             sock = socket.socket()
             sock.setblocking(False)
             sock.connect_ex(next(targets))
-            open_calls[sock.fileno()] = [sock, due if rate else now, False]
+            open_calls[sock.fileno()] = _Call(sock, due if rate else now)
             poll.register(sock, select.EPOLLOUT)
             due += 1.0 / rate if rate else 0.0
-        if not open_calls and now >= ends:
+        if not open_calls and (now >= ends or not left):
             break
         wait_s = max(0.0, due - now) if rate and now < ends and len(open_calls) < at_once else 1.0
         for number, _ in poll.poll(wait_s):
             call = open_calls[number]
-            sock, since, asked = call
+            sock = call.sock
             try:
-                if not asked:
+                if not call.asked:
                     sock.send(request)
-                    call[2] = True
+                    call.asked = True
                     poll.modify(number, select.EPOLLIN)
                     continue
                 data = sock.recv(65_536)
@@ -66,19 +85,20 @@ def load(
                 received += len(data)
                 if data:
                     continue
-                took.append(time.perf_counter() - since)
+                took.append(time.perf_counter() - call.since_s)
             poll.unregister(number)
             sock.close()
             del open_calls[number]
-        late = [number for number, call in islice(open_calls.items(), 1) if now - call[1] > GIVES_UP_S]
+        late = [number for number, call in islice(open_calls.items(), 1) if now - call.since_s > GIVES_UP_S]
         for number in late:
             failed += 1
             poll.unregister(number)
-            open_calls.pop(number)[0].close()
+            open_calls.pop(number).sock.close()
     span = time.perf_counter() - began
     took.sort()
     done = max(1, len(took))
     return Load(
+        done=len(took),
         rate=len(took) / span,
         p50_s=took[len(took) // 2] if took else float("inf"),
         p99_s=took[len(took) * 99 // 100] if took else float("inf"),

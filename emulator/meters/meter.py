@@ -127,6 +127,21 @@ class Meter(Model):
             raise ModbusError(self.product.over_limit_exception)
         return self._input.read(address, count, now)
 
+    def lasts_until(self, function: int, address: int, count: int, now: Instant) -> Instant:
+        """Measured values read the same until the next update tick of one of them, parameters until the next write.
+
+        Nothing is said of what the product answers apart from its tables.
+        """
+        single, bank = (
+            (self.product.type_code_input, self._input)
+            if function == READ_INPUT_REGISTERS
+            else (self.product.type_code_holding, self._holding)
+        )
+        is_code = count == 1 and self.product.singles.get(address, single) is not None
+        if is_code or function not in (READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS):
+            return now
+        return bank.lasts_until(address, count, now)
+
     def read_holding_registers(self, address: int, count: int, now: Instant) -> bytes:
         """Measured values, frozen since the last update tick, and parameters as they are."""
         if count == 1:
@@ -161,6 +176,7 @@ class Meter(Model):
             self._lay_out()
         self._input.forget()
         self._holding.forget()
+        self.changes += 1  # also where the writer stands behind something that does not count
 
     def other(self, pdu: bytes, now: Instant) -> bytes:
         """Function 8: the meters that have it return what is sent with sub-function 0, and refuse the others."""

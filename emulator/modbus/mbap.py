@@ -71,6 +71,11 @@ class MbapSplitter:
             at = end
         self._rest = data[at:]
 
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self._rest and not self.lost
+
     def forget(self) -> None:
         """Read nothing more."""
         self.lost = True

@@ -124,6 +124,15 @@ class Model:
 
     functions: frozenset[int] = frozenset()
     identity: Identity | None = None
+    changes = 0
+    """How many requests may have changed what it reads."""
+
+    def lasts_until(self, function: int, address: int, count: int, now: Instant) -> Instant:
+        """Until when a read of registers that was just answered at `now` reads the same, if `changes` does too.
+
+        `now` itself where nothing is known of it, as here.
+        """
+        return now
 
     def read_coils(self, address: int, count: int, now: Instant) -> bytes:
         """No coils."""
@@ -339,13 +348,19 @@ HANDLERS: Mapping[int, Handler] = {
 """What the standard says of each function; the functions of a product that are missing here go to `DataModel.other`."""
 
 
+_READS = frozenset(
+    {READ_COILS, READ_DISCRETE_INPUTS, READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS, ENCAPSULATED_INTERFACE}
+)
+
+
 class Responder:
     """One data model behind its function codes: a request PDU in, the reply PDU out."""
 
-    __slots__ = ("_handlers", "model")
+    __slots__ = ("_handlers", "counted", "model")
 
     def __init__(self, model: DataModel) -> None:
         self.model = model
+        self.counted = model if isinstance(model, Model) else None
         self._handlers = {code: HANDLERS.get(code, _other) for code in model.functions}
 
     def answer(self, pdu: bytes, now: Instant) -> bytes:
@@ -353,6 +368,8 @@ class Responder:
         handler = self._handlers.get(pdu[0])
         if handler is None:
             return exception_reply(pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
+        if self.counted is not None and pdu[0] not in _READS:
+            self.counted.changes += 1
         try:
             return handler(self.model, pdu, now)
         except ModbusError as error:

@@ -6,6 +6,7 @@ device's update ticks; it computes no quantity itself.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from bisect import bisect_right
@@ -33,7 +34,7 @@ TEXT = "text"
 
 _F32_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
 _MAX_BLOCKS = 256
-_NEVER, _FOREVER = -(2**63), 2**63
+_NEVER, _FOREVER = -(2**63), 2**63 - 1
 
 
 class WordOrder(Enum):
@@ -199,6 +200,7 @@ class RegisterMap:
         self.blocks = blocks or {}
         """Spans (address -> registers) that can only be read alone and whole; anything else is exception 02."""
         self._starts = [row.address for row in self.rows]
+        self._plans: dict[tuple[int, int], Plan] = {}
         free = 0
         for row in self.rows:
             if row.address < free:
@@ -238,6 +240,15 @@ class RegisterMap:
 
     def plan(self, address: int, count: int) -> Plan:
         """How to serve `count` registers from `address`; raises exception 02 where the product does."""
+        found = self._plans.get((address, count))
+        if found is None:
+            found = self._planned(address, count)
+            if len(self._plans) >= _MAX_BLOCKS:
+                self._plans.clear()
+            self._plans[address, count] = found
+        return found
+
+    def _planned(self, address: int, count: int) -> Plan:
         stop = address + count
         for start, size in self.blocks.items():
             if address < start + size and start < stop and (address, count) != (start, size):
@@ -308,26 +319,44 @@ class Source:
     at: Callable[[Instant], float]
 
 
+@functools.lru_cache(maxsize=4096)
+def _encoder(row: Row) -> Callable[[float], float | bytes]:
+    """One encoder for all meters of a product: thousands of the same would not stay in the processor's cache."""
+    return row.encoder()
+
+
+def _formula(at: Callable[[Instant], float]) -> object:
+    """What two sources with the same value have in common."""
+    return (at.func, at.args) if isinstance(at, functools.partial) else at
+
+
 class _Block:
     """A span somebody reads: what it is made of, and its bytes for as long as they stay the same."""
 
-    __slots__ = ("data", "parts", "plan", "since", "ticks", "until")
+    __slots__ = ("data", "parts", "picked", "plan", "since", "ticks", "until")
 
     def __init__(self, plan: Plan, sources: Sequence[Source], ticks: Mapping[str, Ticks]) -> None:
         self.plan = plan
+        self.picked: list[int] = []
         groups = list(dict.fromkeys(source.group for source in sources if source.group))
         self.ticks = tuple(ticks[group] for group in groups)
-        self.parts = tuple(
-            (groups.index(source.group) if source.group else -1, source.at, row.encoder())
-            for source, row in zip(sources, plan.rows, strict=True)
-        )
+        # Three lines of a balanced load, import and total: much of a map is one value in several places.
+        places: dict[object, int] = {}
+        parts: list[tuple[int, Callable[[Instant], float], Callable[[float], float | bytes]]] = []
+        for source, row in zip(sources, plan.rows, strict=True):
+            same = (source.group, _formula(source.at), replace(row, address=0, quantity="", unit="", source=""))
+            if places.setdefault(same, len(parts)) == len(parts):
+                parts.append((groups.index(source.group) if source.group else -1, source.at, _encoder(row)))
+            self.picked.append(places[same])
+        self.parts = tuple(parts)
         self.since, self.until = 0, 0
         self.data = b""
 
     def renew(self, now: Instant) -> None:
         last = [ticks.last(now) for ticks in self.ticks]
         instants = [*last, now]  # the last one is for what belongs to no group
-        self.data = self.plan.pack([encode(at(instants[group])) for group, at, encode in self.parts])
+        numbers = [encode(at(instants[group])) for group, at, encode in self.parts]
+        self.data = self.plan.pack([numbers[place] for place in self.picked])
         self.since = max(last, default=_NEVER)
         self.until = min((a + t.period_ns for a, t in zip(last, self.ticks, strict=True)), default=_FOREVER)
 
@@ -353,6 +382,11 @@ class Bank:
     def forget(self) -> None:
         """Compute everything anew: something without a group has changed."""
         self._blocks.clear()
+
+    def lasts_until(self, address: int, count: int, now: Instant) -> Instant:
+        """Until when a span that was just read reads the same unless it is forgotten; `now` where it was not read."""
+        block = self._blocks.get(address << 16 | count)
+        return now if block is None or now < block.since else block.until
 
     def _new_block(self, address: int, count: int) -> _Block:
         plan = self.registers.plan(address, count)

@@ -6,6 +6,7 @@ is answered comes from a data model per unit id.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -14,12 +15,19 @@ from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.mbap import PORT, MbapSplitter, encode
 from emulator.modbus.pdu import DataModel, Responder, exception_reply
 from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
+from fastpath.exchange import Answer as Held
+from fastpath.exchange import Standing
 
 __all__ = ["PORT", "Answer", "ModbusTcpConversation", "ModbusTcpDevice"]
 
 Answer: TypeAlias = Callable[[int, bytes, Instant], bytes | None]
 """(unit, request PDU, now) -> the reply PDU, None where nobody answers."""
 
+_READ_BYTES = 12
+_READ_HEAD = b"\0\0\0\6"
+"""Protocol and length of a request for registers."""
+_SPAN = struct.Struct(">HH")
+_MAX_HELD = 256
 _CLOSED: tuple[Action, ...] = (Close(),)
 
 
@@ -45,6 +53,8 @@ class ModbusTcpDevice:
         if self.link.unit_policy is UnitPolicy.IGNORE:
             self._fallback = next(iter(self._responders.values()))
         self._refusal = self.link.unit_policy.exception
+        self.held: dict[bytes, Held] = {}
+        """Answers that hold for a while, by the request without its transaction number."""
 
     def splitting(self) -> Callable[[bytes], Iterator[bytes]]:
         """What cuts the bytes of a new conversation into pieces of one request each, as frames stand there."""
@@ -60,7 +70,9 @@ class ModbusTcpDevice:
 
     def converse(self, port: int, peer: str, now: Instant) -> Conversation:
         """Begin a connection; `peer` makes no difference."""
-        return ModbusTcpConversation(self.answer, self.link)
+        if self.link.turnaround_ns:
+            return ModbusTcpConversation(self.answer, self.link)
+        return PromptConversation(self)
 
     def answer(self, unit: int, pdu: bytes, now: Instant) -> bytes | None:
         """The reply PDU of `unit` to one request PDU; None when nobody answers."""
@@ -80,6 +92,21 @@ class ModbusTcpDevice:
             return None
         responder = self._responders.get(unit)
         return None if responder is None else responder.answer(pdu, now)
+
+    def hold(self, request: bytes, reply: bytes, now: Instant) -> None:
+        """Keep what a whole frame that reads registers has just been answered with, if it holds for a while."""
+        if len(request) != _READ_BYTES or request[2:6] != _READ_HEAD:
+            return
+        responder = self._responders.get(request[6], self._fallback)
+        model = None if responder is None else responder.counted
+        if model is None or reply[7] != request[7]:
+            return
+        address, count = _SPAN.unpack_from(request, 8)
+        until_ns = model.lasts_until(request[7], address, count, now)
+        if until_ns > now:
+            if len(self.held) >= _MAX_HELD:
+                self.held.clear()
+            self.held[request[2:]] = Held(request[2:], reply[2:], model, now, until_ns)
 
 
 class ModbusTcpConversation:
@@ -115,3 +142,30 @@ class ModbusTcpConversation:
         self._splitter.forget()
         self._closed = True
         return _CLOSED
+
+
+class PromptConversation(ModbusTcpConversation):
+    """A connection to a device that takes no time to answer: between two changes of its values the answers stand."""
+
+    __slots__ = ("_device", "standing")
+
+    def __init__(self, device: ModbusTcpDevice) -> None:
+        super().__init__(device.answer, device.link)
+        self._device = device
+        self.standing = Standing()
+        self.standing.answers = device.held
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        """As any; a reply to a single request is kept for as long as it holds."""
+        is_whole = self._splitter.between
+        actions = super().received(data, now)
+        is_between = self._splitter.between
+        if is_whole and is_between and len(actions) == 1 and isinstance(actions[0], Send):
+            self._device.hold(data, actions[0].data, now)
+        self.standing.answers = self._device.held if is_between else None
+        return actions
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        """As any."""
+        self.standing.answers = None
+        return super().ended(now)

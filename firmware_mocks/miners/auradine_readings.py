@@ -7,11 +7,11 @@ Owns the names that `auradine.json` uses; state and commands are in `auradine.py
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import Phase
 from firmware_mocks.miners.auradine_conf import FIGURES, IMAGE, power_share
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import HASH_EXPONENT, Readings, Window
 from firmware_mocks.miners.replies import values
 
@@ -32,6 +32,7 @@ class AuradineReadings(Readings):
         "15m": Window(METER["tau_15m_ns"], exponential=True),
         "av": Window(None),
     }
+    noises = ("psu",)
     sensor_rise = (0.06, 0.03, 0.10, 1.0, 0.97)
     """Three sensors at the inlet, two at the outlet (D: capture)."""
 
@@ -146,9 +147,9 @@ class AuradineReadings(Readings):
         """PSU telemetry, each value as text with its unit; renewed every few seconds."""
         refresh_ns: int = METER["psu_refresh_ns"]
         tick = max(0, self.now // refresh_ns)
-        draws = (self.device.seed / "psu").normals(1, start=tick)
         error = 1.0 + (self.character.watts_gain - 1.0) / 0.03 * float(METER["psu_error"])  # the unit's own deviation
-        watts = self.unit.power_w(tick * refresh_ns) * error * (1.0 + float(METER["psu_noise"]) * float(draws[0]))
+        seen = 1.0 + float(METER["psu_noise"]) * self.noise("psu", tick)
+        watts = self.unit.power_w(tick * refresh_ns) * error * seen
         shared, on = self.figures, self.are_boards_on
         factor = shared["power_factor" if on else "power_factor_off"]
         out_w = watts * shared["psu_efficiency"] if on else 0.0

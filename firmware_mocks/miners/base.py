@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from heapq import heappush, heapreplace
 from typing import Any, Protocol
 
 from emulator.catalogue import MinerModel, Phase
-from emulator.seed import Seed
+from emulator.seed import Normals, Seed
 from emulator.wire import Action, Close, Conversation, Device, Instant, Reach
 
 API = "api"
@@ -95,6 +96,11 @@ class MinerUnit(Protocol):
         ...
 
 
+@lru_cache(maxsize=4)  # a reply asks more than once
+def _unix_s(wall: Callable[[Instant], datetime], now: Instant) -> int:
+    return int(wall(now).timestamp())
+
+
 @dataclass(frozen=True, slots=True)
 class HostInfo:
     """The control board as a network host. `wall` gives the UTC time of an instant."""
@@ -107,7 +113,7 @@ class HostInfo:
 
     def unix_s(self, now: Instant) -> int:
         """Seconds since 1970 on the miner's clock."""
-        return int(self.wall(now).timestamp())
+        return _unix_s(self.wall, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,8 @@ class MinerDevice:
         "_was_ns",
         "api_lane",
         "boot_ns",
+        "character",
+        "draws",
         "host",
         "ports",
         "rates",
@@ -203,15 +211,20 @@ class MinerDevice:
         self.boot_ns: Instant | None = None
         self.api_lane = Lanes(1)
         self.web_lanes = Lanes(web_workers)
-        self.rates: tuple[object, dict[str, float]] | None = None
+        self.rates: tuple[Any, ...] | None = None
+        """What the readings measured last, in their own form."""
+        self.character: Any = None
+        """How the unit differs from its product, once the readings have asked."""
+        self.draws: Normals | None = None
+        """Where the readings draw their noise."""
         self._was_ns = self._ends_ns = self._since_ns = 0
 
     def reach(self, port: int, now: Instant) -> Reach:
         """SILENT without power, REFUSES while booting, on a closed port, or on the API while the process restarts."""
-        if self.unit.powered_since_ns(now) is None:
-            return Reach.SILENT
         up_ns = self.unit.api_since_ns(now)
-        if up_ns is None or up_ns > now or port not in self.ports:
+        if up_ns is None:
+            return Reach.SILENT if self.unit.powered_since_ns(now) is None else Reach.REFUSES
+        if up_ns > now or port not in self.ports:
             return Reach.REFUSES
         self._notice_boot(up_ns)
         if port == self.api_port and self.process_since_ns(now) is None:

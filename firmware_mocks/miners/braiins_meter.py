@@ -128,7 +128,8 @@ class BraiinsMeter(Readings):
         key = (self.since_ns, tick)
         if self.device.rates is None or self.device.rates[0] != key:
             self.device.rates = (key, self._measure(self.since_ns + tick * SECOND, tick))
-        return self.device.rates[1]
+        measured: dict[str, float] = self.device.rates[1]
+        return measured
 
     def _measure(self, as_of: Instant, tick: int) -> dict[str, float]:
         measured = {"av": self._mean(as_of, None)}

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 from emulator.wire import SECOND, Action, Close, Instant, Send
 from firmware_mocks.miners.base import HostInfo, Lanes
-from firmware_mocks.miners.replies import Template
+from firmware_mocks.miners.replies import Template, compact
 
 MAX_REQUEST = 4095
+_CLOSE = Close()
 IDLE_NS = 60 * SECOND  # estimate: the original waits for ever; a bench must not collect dead connections
 
 
@@ -111,8 +113,9 @@ def access_denied(command: str) -> Reply:
     return Reply("E", 45, f"Access denied to '{command}' command")
 
 
+@lru_cache(maxsize=256)  # a fleet is asked the same again and again
 def parse(data: bytes) -> Request | Reply:
-    """Read a request; an error reply (codes 14, 23, 24) where it is none."""
+    """Read a request; an error reply (codes 14, 23, 24) where it is none. Nobody may change what is returned."""
     text = data.split(b"\x00", 1)[0].decode("utf-8", errors="replace").strip()
     if not text.startswith("{"):
         command, _, parameter = text.partition("|")
@@ -133,7 +136,7 @@ def parse(data: bytes) -> Request | Reply:
 
 def encode(reply: Reply, banner: str, unix_s: int, is_json: bool) -> str:
     """A reply as the firmware writes it, without the closing NUL."""
-    return _json(_tree(reply, banner, unix_s)) if is_json else _text(reply, banner, unix_s)
+    return compact(_tree(reply, banner, unix_s)) if is_json else _text(reply, banner, unix_s)
 
 
 def answer(device: D, dialect: Dialect[D], data: bytes, now: Instant) -> tuple[bytes, Reply]:
@@ -192,7 +195,7 @@ class ApiConversation(Generic[D]):
         done = self._device.api_lane.serve(now, self._dialect.service_ns + reply.takes_ns)
         if reply.then is not None:
             reply.then(done)
-        return [Send(text, done - now), Close()]
+        return [Send(text, done - now), _CLOSE]
 
 
 def _single(device: D, dialect: Dialect[D], request: Request, now: Instant) -> Reply:
@@ -212,7 +215,7 @@ def _joined(device: D, dialect: Dialect[D], request: Request, now: Instant) -> t
             slots[name] = invalid_command() if command is None else command.run(device, Request(name), now)
     unix_s = dialect.when_s(device, now)
     if request.is_json:
-        text = _json({name: [_tree(reply, dialect.banner, unix_s)] for name, reply in slots.items()} | {"id": 1})
+        text = compact({name: [_tree(reply, dialect.banner, unix_s)] for name, reply in slots.items()} | {"id": 1})
     else:
         text = "".join(f"CMD={name}|{_text(reply, dialect.banner, unix_s)}" for name, reply in slots.items())
     return text, Reply("S", 0, "", takes_ns=dialect.service_ns * max(0, len(slots) - 1))
@@ -223,10 +226,6 @@ def _tree(reply: Reply, banner: str, unix_s: int) -> dict[str, Any]:
         return {"STATUS": reply.bare, "id": 1}
     head = {"STATUS": reply.status, "When": unix_s, "Code": reply.code, "Msg": reply.msg, "Description": banner}
     return {"STATUS": [head], **reply.sections, "id": 1}
-
-
-def _json(tree: dict[str, Any]) -> str:
-    return json.dumps(tree, separators=(",", ":"))
 
 
 def _text(reply: Reply, banner: str, unix_s: int) -> str:

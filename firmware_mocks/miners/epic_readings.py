@@ -6,12 +6,12 @@ Owns the names that `epic.json` uses; state and commands are in `epic.py`, figur
 from __future__ import annotations
 
 from email.utils import format_datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import MinerModel, Phase
 from emulator.wire import SECOND, Instant
 from firmware_mocks.miners.epic_conf import POWER_ALGORITHMS, RATE_ALGORITHMS, Pool
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import HASH_EXPONENT, Readings, Window
 from firmware_mocks.miners.replies import figures, values
 
@@ -61,6 +61,7 @@ class EpicReadings(Readings):
 
     device: EpicDevice
     windows: ClassVar[Mapping[str, Window]] = {"5s": Window(METER["tau_now_ns"], exponential=True), "av": Window(None)}
+    noises = ("power",)
     """The short window bears the name that the board rows look for."""
 
     @cached_property
@@ -246,7 +247,7 @@ class EpicReadings(Readings):
         """Volts, amperes and watts. Without metering, input power is a model: nothing while the boards are off."""
         refresh_ns: int = METER["power_refresh_ns"]
         tick = max(0, self.now // refresh_ns)
-        noise = float((self.device.seed / "power").normals(1, start=tick)[0])
+        noise = self.noise("power", tick)
         gain = self.character.watts_gain
         metered = bool(self.figures["true_power"])
         error = 1.0 + (gain - 1.0) * (2.0 / 3.0 if metered else 1.0)  # PSU telemetry 2 %, a model 3 %: estimates

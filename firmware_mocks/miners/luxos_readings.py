@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import MinerModel, Phase
 from emulator.wire import MINUTE
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import Readings, Window, clock_text
 from firmware_mocks.miners.replies import figures, values
 
@@ -87,6 +88,7 @@ class LuxReadings(Readings):
         "24h": Window(1440 * MINUTE),
         "av": Window(None),
     }
+    noises = ("power",)
     sensor_rise = (1.0, 0.62, 0.60, 0.97)
     """Order top left, top right, bottom right, bottom left; exhaust is left (D: worked reply at 25 °C)."""
     chip_group = 4
@@ -116,7 +118,7 @@ class LuxReadings(Readings):
         """Modelled wall power: the unit's model error and a little noise, renewed each second."""
         refresh_ns: int = METER["power_refresh_ns"]
         tick = max(0, self.now // refresh_ns)
-        noise = (self.device.seed / "power").normal(tick)
+        noise = self.noise("power", tick)
         error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
         return round(self.unit.power_w(tick * refresh_ns) * error)
 

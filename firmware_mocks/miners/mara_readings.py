@@ -6,11 +6,11 @@ Owns the names that `mara.json` uses; configuration and commands are elsewhere, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import Phase
 from emulator.wire import MINUTE, Instant
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.mara_conf import Conf, setpoint
 from firmware_mocks.miners.readings import HASH_EXPONENT, Readings, Window
 from firmware_mocks.miners.replies import figures, values
@@ -39,6 +39,7 @@ class MaraReadings(Readings):
         "30m": Window(30 * MINUTE),
         "av": Window(None),
     }
+    noises = ("power",)
     pcb_k = round(METER["pcb_k"])
     chip_k = round(METER["chip_k"])
 
@@ -87,7 +88,7 @@ class MaraReadings(Readings):
         if self.status_phase is Phase.SLEEP:
             return float(METER["sleep_w"])
         refresh_ns: int = self.device.knobs.status_refresh_ns
-        noise = float((self.device.seed / "power").normals(1, start=max(0, self.as_of // refresh_ns))[0])
+        noise = self.noise("power", max(0, self.as_of // refresh_ns))
         error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
         return round(self.unit.power_w(self.as_of) * error, 1)
 

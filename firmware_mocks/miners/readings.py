@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from math import exp
 from typing import Any, ClassVar
 
-import numpy as np
-
 from emulator.catalogue import Phase
-from emulator.seed import Seed
+from emulator.seed import Normals, Seed
 from emulator.wire import SECOND, Instant
 from firmware_mocks.miners.base import MinerDevice, MinerUnit
+from firmware_mocks.miners.lazy import cached_property
 
 HASH_EXPONENT = 1.0 / 1.30
 """Clock goes with power to this exponent (M: vendor presets of S19 XP and S19k Pro)."""
@@ -51,15 +50,16 @@ class Window:
     exponential: bool = False
 
 
-@lru_cache(maxsize=16_384)
 def character(seed: Seed, boards: int, fans: int) -> Character:
     """The character of the unit that `seed` belongs to; boards 0.5 %, heat 6 %, fans 1 %, watts 3 % (estimates)."""
-    share = 1.0 + 0.005 * (seed / "board").normals(boards)
-    heat = 1.0 - 0.06 * (seed / "heat").uniforms(boards)
-    heat[int(np.argmax(heat))] = 1.0
-    gain = 1.0 + 0.01 * (seed / "fan").normals(max(1, fans))
-    watts = 1.0 + 0.03 * (seed / "watts").normal()
-    return Character(tuple((share / share.sum()).tolist()), tuple(heat.tolist()), tuple(gain.tolist()), watts)
+    normals = Normals([seed / "board", seed / "fan", seed / "watts"])
+    share = [1.0 + 0.005 * normals.draw(0, board) for board in range(boards)]
+    cooler = [(seed / "heat").uniform(board) for board in range(boards)]
+    heat = [1.0 - 0.06 * drawn for drawn in cooler]
+    heat[cooler.index(min(cooler))] = 1.0
+    gain = tuple(1.0 + 0.01 * normals.draw(1, fan) for fan in range(max(1, fans)))
+    whole = sum(share)
+    return Character(tuple(part / whole for part in share), tuple(heat), gain, 1.0 + 0.03 * normals.draw(2, 0))
 
 
 class Readings:
@@ -68,6 +68,11 @@ class Readings:
     windows: ClassVar[Mapping[str, Window]] = {}
     tick_ns: ClassVar[int] = TICK_NS
     """How often the firmware renews its averages."""
+    noises: ClassVar[tuple[str, ...]] = ()
+    """What else the face draws noise for, each a child of the device's seed."""
+    _places: ClassVar[Mapping[str, int]] = {}
+    _reach_ns: ClassVar[int] = 0
+    """How far back the longest exponential average reaches; 0 where there is none."""
     share_difficulty: float = 262_144.0
     reject_share: float = 0.0015
     sensor_rise: ClassVar[tuple[float, ...]] = (0.55, 0.65, 0.94, 1.0)
@@ -76,6 +81,13 @@ class Readings:
     chip_k: ClassVar[int] = 0
     """What the firmware adds to a sensor to show a board and a chip temperature, kelvin."""
     chip_group: ClassVar[int] = 3
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        names = [*(name for name, window in cls.windows.items() if window.exponential), *cls.noises]
+        cls._places = {name: place for place, name in enumerate(names)}
+        spans = [window.span_ns or 0 for window in cls.windows.values() if window.exponential]
+        cls._reach_ns = round(_KERNEL_EDGES[-1] * max(spans, default=0))
 
     def __init__(self, device: MinerDevice, now: Instant) -> None:
         self.device = device
@@ -140,10 +152,12 @@ class Readings:
         if not self.is_counting:
             return dict.fromkeys(self.windows, 0.0)
         tick = (self.now - self.since_ns) // self.tick_ns
-        key = (self.since_ns, tick)
-        if self.device.rates is None or self.device.rates[0] != key:
-            self.device.rates = (key, self._measure(self.since_ns + tick * self.tick_ns, tick))
-        return self.device.rates[1]
+        kept = self.device.rates
+        if kept is None or kept[:2] != (self.since_ns, tick):
+            measured = self._measure(self.since_ns + tick * self.tick_ns, tick)
+            self.device.rates = (self.since_ns, tick, *measured.values())
+            return measured
+        return dict(zip(self.windows, kept[2:], strict=True))
 
     @cached_property
     def ghs(self) -> dict[str, float]:
@@ -152,27 +166,43 @@ class Readings:
 
     def _measure(self, as_of: Instant, tick: int) -> dict[str, float]:
         measured = {}
+        steady = self._steady(as_of, self._reach_ns) if self._reach_ns else None
         for name, window in self.windows.items():
             if window.exponential and window.span_ns is not None:
-                noise = (self.device.seed / "meter" / name).normal(tick)
+                noise = self.noise(name, tick)
                 depth = (2.0 * self.nonces_per_s * window.span_ns / SECOND) ** -0.5
-                measured[name] = max(0.0, self._exponential(as_of, window.span_ns) * (1.0 + depth * noise))
+                mean = self._exponential(as_of, window.span_ns) if steady is None else steady
+                measured[name] = max(0.0, mean * (1.0 + depth * noise))
             else:
                 measured[name] = self._mean(as_of, window.span_ns)
         return measured
+
+    def noise(self, name: str, tick: int) -> float:
+        """A standard normal draw for a window or one of `noises`, the same whenever `tick` is looked at."""
+        draws = self.device.draws
+        if draws is None:
+            meter = self.device.seed / "meter"
+            seeds = [self.device.seed / of if of in self.noises else meter / of for of in self._places]
+            draws = self.device.draws = Normals(seeds)
+        return draws.draw(self._places[name], tick)
 
     def _mean(self, as_of: Instant, span_ns: int | None) -> float:
         start = self.since_ns if span_ns is None else max(self.since_ns, as_of - span_ns)
         return self.unit.mean_hash_ths(start, as_of) if as_of > start else 0.0
 
+    def _steady(self, as_of: Instant, reach_ns: int) -> float | None:
+        """The rate, where it has not moved for `reach_ns` within this mining process."""
+        if as_of - reach_ns < self.since_ns:
+            return None
+        mean = self.unit.mean_hash_ths(as_of - reach_ns, as_of)
+        return mean if abs(mean - self.unit.hash_ths(as_of)) <= 1e-9 * mean else None
+
     def _exponential(self, as_of: Instant, tau_ns: int) -> float:
         if as_of <= self.since_ns:
             return 0.0
-        reach_ns = as_of - round(_KERNEL_EDGES[-1] * tau_ns)
-        if reach_ns >= self.since_ns:
-            steady = self.unit.mean_hash_ths(reach_ns, as_of)
-            if abs(steady - self.unit.hash_ths(as_of)) <= 1e-9 * steady:
-                return steady
+        steady = self._steady(as_of, round(_KERNEL_EDGES[-1] * tau_ns))
+        if steady is not None:
+            return steady
         total = 0.0
         for near, far in pairwise(_KERNEL_EDGES):
             start, stop = max(self.since_ns, as_of - round(far * tau_ns)), as_of - round(near * tau_ns)
@@ -300,7 +330,10 @@ class Readings:
     @cached_property
     def character(self) -> Character:
         """How this unit differs from its product."""
-        return character(self.device.seed, self.model.boards, self.model.fans)
+        found: Character | None = self.device.character
+        if found is None:
+            found = self.device.character = character(self.device.seed, self.model.boards, self.model.fans)
+        return found
 
     def board_mhz(self, board: int) -> int:
         """Chip clock of one board."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from emulator.catalogue import GRADES
@@ -27,6 +28,8 @@ Render: TypeAlias = Callable[[object, Row], Any]
 _WHOLE = re.compile(r"\$([\w.]+)")
 _EMBEDDED = re.compile(r"\$\{([\w.]+)\}")
 _NO_ROW: Row = {}
+compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON without blanks, as every one of these firmwares writes it."""
 
 
 class FaceDataError(ValueError):
@@ -48,7 +51,7 @@ class Template:
 
     def text(self, readings: object, row: Row = _NO_ROW) -> bytes:
         """The web body as compact JSON."""
-        return json.dumps(self.body(readings, row), separators=(",", ":")).encode()
+        return compact(self.body(readings, row)).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,37 @@ def _sourced(where: str, entry: Mapping[str, Any]) -> tuple[str, str]:
 
 def _path(name: str) -> Render:
     first, *rest = name.split(".")
+    look = _plain(name)
     if not rest:
-        return lambda readings, row: row[first] if first in row else getattr(readings, first)
+        return lambda readings, row: row[first] if first in row else look(readings)
 
-    def look(readings: object, row: Row) -> Any:
-        found = row[first] if first in row else getattr(readings, first)
-        for step in rest:
-            found = found[step] if isinstance(found, Mapping) else getattr(found, step)
-        return found
+    def in_row(readings: object, row: Row) -> Any:
+        return _follow(row[first], rest) if first in row else look(readings)
+
+    return in_row
+
+
+def _plain(name: str) -> Callable[[object], Any]:
+    """How a name is looked up where there is no row: most of a reply, so it is as short as can be."""
+    first, *rest = name.split(".")
+    if not rest:
+        return attrgetter(first)
+    if len(rest) > 1:
+        return lambda readings: _follow(getattr(readings, first), rest)
+    (last,) = rest
+
+    def look(readings: object) -> Any:
+        found = getattr(readings, first)
+        # Nearly always a dict; isinstance of an abstract class takes half a microsecond.
+        return found[last] if type(found) is dict else _follow(found, rest)
 
     return look
+
+
+def _follow(found: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        found = found[step] if isinstance(found, Mapping) else getattr(found, step)
+    return found
 
 
 def _lookup(text: str) -> Render:
@@ -159,6 +183,8 @@ def _lookup(text: str) -> Render:
 def _object(template: Mapping[str, Any]) -> Render:
     fixed: dict[str, Any] = {}
     moving: list[tuple[str, Render]] = []
+    plain: list[tuple[str, Callable[[object], Any]]] = []
+    others: list[tuple[str, Render]] = []
     keyed: list[tuple[Render, Render]] = []
     merged: list[tuple[str, Render]] = []
     for key, entry in template.items():
@@ -170,11 +196,20 @@ def _object(template: Mapping[str, Any]) -> Render:
             fixed[key] = entry
         else:
             fixed[key] = None
-            moving.append((key, compile_template(entry)))
+            of = compile_template(entry)
+            moving.append((key, of))
+            whole = _WHOLE.fullmatch(entry) if isinstance(entry, str) else None
+            if whole is not None:
+                plain.append((key, _plain(whole[1])))
+            else:
+                others.append((key, of))
 
     def render(readings: object, row: Row) -> dict[str, Any]:
         made = fixed.copy()
-        for name, of in moving:
+        if not row:
+            for name, look in plain:
+                made[name] = look(readings)
+        for name, of in moving if row else others:
             made[name] = of(readings, row)
         for name_of, of in keyed:
             made[name_of(readings, row)] = of(readings, row)

@@ -6,10 +6,10 @@ Owns the names that `vnish.json` uses; state and commands are elsewhere, figures
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.wire import MINUTE, SECOND, Instant
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import HASH_EXPONENT, Readings, Window, clock_text
 from firmware_mocks.miners.replies import figures, values
 from firmware_mocks.miners.vnish_conf import DISABLED, LIMITS, Conf, Preset, ladder, present, preset_of, setpoint
@@ -35,6 +35,7 @@ class VnishReadings(Readings):
         "30m": Window(30 * MINUTE),
         "av": Window(None),
     }
+    noises = ("power",)
     chip_k = METER["chip_k"]
 
     @cached_property
@@ -156,7 +157,7 @@ class VnishReadings(Readings):
             return 0.0
         share = present(self.model.id).watts / self.model.nominal_w
         refresh_ns: int = self.device.knobs.status_refresh_ns
-        noise = float((self.device.seed / "power").normals(1, start=max(0, self.as_of // refresh_ns))[0])
+        noise = self.noise("power", max(0, self.as_of // refresh_ns))
         error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
         return self.unit.power_w(self.as_of) * share * error
 

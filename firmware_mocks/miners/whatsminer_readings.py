@@ -7,11 +7,11 @@ figures with sources in `whatsminer.toml`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import Phase
 from emulator.wire import MINUTE, SECOND, Instant
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import Readings, Window
 from firmware_mocks.miners.replies import values
 from firmware_mocks.miners.whatsminer_conf import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 METER = values(FIGURES, "meter")
 REASONS = values(FIGURES, "reasons")
+_CHIP_PARTS = {name: METER[f"chip_{name}"] for name in ("min", "avg", "max")}
 _RAIL_OFF = (Phase.OFF, Phase.SLEEP)
 
 
@@ -43,6 +44,7 @@ class WhatsMinerReadings(Readings):
         "rt": Window(METER["tau_rt_ns"], exponential=True),
         "av": Window(None),
     }
+    noises = ("power",)
     share_difficulty = 131_072.0
 
     @cached_property
@@ -161,7 +163,7 @@ class WhatsMinerReadings(Readings):
         if not self.is_rail_on:
             return float(METER["off_w"])
         tick = self._seen_ns // METER["power_refresh_ns"]
-        noise = float((self.device.seed / "power").normals(1, start=tick)[0])
+        noise = self.noise("power", tick)
         return self.unit.power_w(self._seen_ns) * self._psu_gain * (1.0 + float(METER["power_noise"]) * noise)
 
     @property
@@ -230,7 +232,7 @@ class WhatsMinerReadings(Readings):
         """Trim in force; 100 without."""
         return 100 if self.device.percent is None else self.device.percent
 
-    @property
+    @cached_property
     def psu(self) -> dict[str, Any]:
         """Input and output of the PSU, as numbers."""
         volts = float(METER["input_v"])
@@ -256,7 +258,11 @@ class WhatsMinerReadings(Readings):
         if not self.model.fans:
             return 0
         gain = self.character.fan_gain[which % len(self.character.fan_gain)]
-        return 30 * round(self.unit.fan_share(self.now) * full_rpm * gain / 30.0)
+        return 30 * round(self._fan_share * full_rpm * gain / 30.0)
+
+    @cached_property
+    def _fan_share(self) -> float:
+        return self.unit.fan_share(self.now)
 
     @property
     def fan_in_rpm(self) -> int:
@@ -271,13 +277,11 @@ class WhatsMinerReadings(Readings):
     @cached_property
     def boards(self) -> list[dict[str, Any]]:
         """One row a hash board, with its own rates, clock and temperatures."""
-        inlet, hottest = self._air_and_board_c
         rows, status = [], "Alive" if self.is_rail_on else "Initialising"  # asleep: S2
         for index, share in enumerate(self.character.board_share):
-            rise = (hottest - inlet) * self.character.board_heat[index]
-            chips = {name: round(inlet + rise * METER[f"chip_{name}"], 1) for name in ("min", "avg", "max")}
             rows.append({
-                "id": index, "temp": round(inlet + rise, 1), "chip": chips, "sn": f"{self.host.serial}B{index + 1}",
+                "id": index, "temp": self.board_temps[index], "chip": self._chips[index],
+                "sn": f"{self.host.serial}B{index + 1}",
                 "mhs": {name: round(ths * 1e6 * share, 2) for name, ths in self.rates_ths.items()},
                 "ths": {name: round(ths * share, 3) for name, ths in self.rates_ths.items()},
                 "mhz": round(self.freq_avg * share * self.model.boards),
@@ -296,19 +300,32 @@ class WhatsMinerReadings(Readings):
     @property
     def board_max_c(self) -> float:
         """Hottest board."""
-        return float(max(row["temp"] for row in self.boards))
+        return max(self.board_temps)
 
-    @property
+    @cached_property
+    def _rises_k(self) -> list[float]:
+        """Rise of each board over the inlet."""
+        inlet, hottest = self._air_and_board_c
+        return [(hottest - inlet) * heat for heat in self.character.board_heat]
+
+    @cached_property
     def board_temps(self) -> list[float]:
         """All boards."""
-        return [row["temp"] for row in self.boards]
+        inlet, _ = self._air_and_board_c
+        return [round(inlet + rise, 1) for rise in self._rises_k]
 
-    @property
+    @cached_property
+    def _chips(self) -> list[dict[str, float]]:
+        """Coldest, mean and hottest chip of each board."""
+        inlet, _ = self._air_and_board_c
+        return [{name: round(inlet + rise * part, 1) for name, part in _CHIP_PARTS.items()} for rise in self._rises_k]
+
+    @cached_property
     def chip_c(self) -> dict[str, float]:
         """Coldest, mean and hottest chip of all boards."""
-        rows = [row["chip"] for row in self.boards]
-        mean = sum(row["avg"] for row in rows) / len(rows)
-        return {"min": min(r["min"] for r in rows), "avg": round(mean, 1), "max": max(r["max"] for r in rows)}
+        mean = sum(chips["avg"] for chips in self._chips) / len(self._chips)
+        least, most = min(chips["min"] for chips in self._chips), max(chips["max"] for chips in self._chips)
+        return {"min": least, "avg": round(mean, 1), "max": most}
 
     @property
     def is_liquid(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from emulator.wire import Action, Close, Instant, Send
 from firmware_mocks.miners.cgminer import MAX_REQUEST
-from firmware_mocks.miners.replies import Row, templates, values
+from firmware_mocks.miners.replies import Row, compact, templates, values
 from firmware_mocks.miners.whatsminer_access import MAX_PASSWORD
 from firmware_mocks.miners.whatsminer_conf import FIGURES, Pool
 from firmware_mocks.miners.whatsminer_crypto import md5_hex, seal, unbase64, unseal
@@ -31,6 +31,7 @@ REPORTS = {"summary": "summary", "devs": "devs", "edevs": "devs", "pools": "pool
 READS = ("get_version", "status", "get_psu", "get_miner_info", "get_error_code")
 """Answered by the API itself, singly."""
 BANNER = "btminer"
+_CLOSE = Close()
 _WHOLE = re.compile(r"-?\d{1,9}(\.0+)?")
 _PASSWORD = re.compile(rf"\w{{1,{MAX_PASSWORD}}}", re.ASCII)  # letters, digits and underscores
 _ERROR_LIST = re.compile(r'"error_code":\[[^\]]*\]')
@@ -91,11 +92,11 @@ class V2Conversation:
             reply.then(done)
         if reply.tree is None:
             return [Close(done - now)]
-        text = json.dumps(reply.tree, separators=(",", ":"))
+        text = compact(reply.tree)
         if self._device.knobs.broken_error_list:
             text = _ERROR_LIST.sub(lambda found: found[0].translate(_NO_BRACES), text)
         sent = Send(text.encode(), done - now)
-        return [sent] if reply.challenge else [sent, Close()]
+        return [sent] if reply.challenge else [sent, _CLOSE]
 
 
 def answer(device: WhatsMinerDevice, heard: bytes, peer: str, reduced: bool, now: Instant) -> Answer:
@@ -141,7 +142,7 @@ def _enclosed(device: WhatsMinerDevice, envelope: Asked, reduced: bool, now: Ins
 def _sealed(key: str, reply: Answer) -> Answer:
     if reply.tree is None:
         return reply
-    return Answer({"enc": seal(key, json.dumps(reply.tree, separators=(",", ":")))}, reply.takes_ns, reply.then)
+    return Answer({"enc": seal(key, compact(reply.tree))}, reply.takes_ns, reply.then)
 
 
 def _token(device: WhatsMinerDevice, peer: str, now: Instant) -> Answer:

@@ -15,7 +15,7 @@ from typing import Any
 from emulator.seed import Seed
 from emulator.wire import Action, Close, Conversation, Instant, Send
 from firmware_mocks.miners.base import API, WEB, Credentials, Firmware, Hangup, HostInfo, Lanes, MinerUnit
-from firmware_mocks.miners.replies import templates, values
+from firmware_mocks.miners.replies import compact, templates, values
 from firmware_mocks.miners.whatsminer import V2Device, firmware
 from firmware_mocks.miners.whatsminer_access import ACCOUNTS, MAX_PASSWORD, SUPER
 from firmware_mocks.miners.whatsminer_conf import FIGURES, Pool
@@ -131,7 +131,7 @@ class V3Conversation:
             actions.append(Close(done - after))
             return done
         tree = {"code": said.code, "when": self._device.host.unix_s(now), "msg": said.msg, "desc": command}
-        text = json.dumps(tree, separators=(",", ":")).encode()
+        text = compact(tree).encode()
         actions.append(Send(struct.pack("<I", len(text)) + text, done - after))
         return done
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import select
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pyarrow.parquet as pq
 import pytest
 
 from bench import tap
 from bench.tap import Tap, Traffic
+from emulator.standing import standing_of
 from emulator.wire import MILLISECOND, SECOND, Action, Close, Conversation, Instant, Reach, Send
+from fastpath.exchange import Answer, Connection, Exchange, Standing
 
 
 class Echo:
@@ -117,6 +122,50 @@ def test_the_record_is_bounded_and_says_how_much_it_left_out(
     assert (len(traffic.frames), traffic.dropped) == (4, 5)
     assert {frame[4] for frame in traffic.frames} == {b"abc"}
     assert traffic.requests == {"miner": 3}
+
+
+class Prompt(Echo):
+    """A conversation with answers that stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standing = Standing()
+
+
+class Writes:
+    """As much of a connection as an answer needs."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.write = sock.sendall
+
+
+def test_answers_that_stand_are_counted_announced_and_written_like_any(traffic: Traffic, tmp_path: Path) -> None:
+    class Model:
+        changes = 0
+
+    heard: list[Instant] = []
+    conversation = Tap(House(Prompt), "m", "meter", traffic).converse(502, "", 0)
+    standing = standing_of(conversation)
+    assert standing is not None
+    standing.answers = {b"?": Answer(b"?", b"!", Model(), 0, 100)}
+    near, far = socket.socketpair()
+    with near, far:
+        for at in (10, 20):
+            exchange = Exchange(near, standing, cast(Connection, Writes(near)), lambda at=at: at, 0)
+            if at == 20:
+                traffic.on_first = heard.append
+            far.send(b"12?")
+            exchange.hear(select.EPOLLIN)
+            assert far.recv(9) == b"12!"
+        conversation.received(b"x", 30)
+    assert (traffic.requests, heard, traffic.dropped) == ({"meter": 3}, [20], 0)
+    traffic.write(tmp_path / "frames.parquet")
+    rows = pq.read_table(tmp_path / "frames.parquet").to_pylist()
+    told = [(row["t_ns"], row["device"], row["port"], row["direction"], row["bytes"]) for row in rows]
+    assert told[:4] == [
+        (10, "m", 502, "in", b"12?"), (10, "m", 502, "out", b"12!"),
+        (20, "m", 502, "in", b"12?"), (20, "m", 502, "out", b"12!"),
+    ]  # fmt: skip
 
 
 def test_a_run_without_traffic_has_an_empty_table(traffic: Traffic, tmp_path: Path) -> None:

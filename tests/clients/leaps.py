@@ -62,7 +62,7 @@ class Leaps:
         if self._busy or not self._asleep:
             return
         ahead_ns = max(self._asleep[0][0] - self._loop.now_ns, 0)
-        self._loop._origin_ns -= ahead_ns
+        self._loop.origin_ns -= ahead_ns
         self.leapt_ns += ahead_ns
         due = max(self._asleep[0][0], self._loop.now_ns)
         while self._asleep and self._asleep[0][0] <= due:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 import math
 import os
+import select
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import thread as pools
 from datetime import UTC, datetime, timedelta, timezone
+from typing import cast
 
 import anyio
 import hypothesis.strategies as st
@@ -386,6 +388,45 @@ def test_real_time_records_the_lateness_of_every_timer() -> None:
     assert 2 <= late.count <= 22  # an instant that has passed needs no timer
     assert 0 < late.p50_ns <= late.p99_ns <= late.max_ns < SECOND
     assert took_ns >= 20 * MILLISECOND
+
+
+def test_a_real_loop_calls_who_watches_a_descriptor_whatever_another_one_raises(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(clock: Clock) -> list[tuple[str, int]]:
+        loop = cast(RealLoop, clock.loop)
+        heard: list[tuple[str, int]] = []
+        done = loop.create_future()
+        broken, silent, sound = (socket.socketpair() for _ in range(3))
+
+        def fail(events: int) -> None:
+            loop.unwatch(broken[0].fileno())
+            raise ValueError("of a kind")
+
+        def hear(events: int) -> None:
+            heard.append((sound[0].recv(9).decode(), events))
+            if len(heard) == 2:
+                done.set_result(None)
+
+        loop.watch(broken[0].fileno(), select.EPOLLIN, fail)
+        loop.watch(silent[0].fileno(), select.EPOLLIN, lambda events: pytest.fail("it is watched no more"))
+        loop.unwatch(silent[0].fileno())
+        loop.watch(sound[0].fileno(), select.EPOLLOUT, lambda events: pytest.fail("replaced"))
+        loop.watch(sound[0].fileno(), select.EPOLLIN, hear)
+        for _, far in (broken, silent, sound):
+            far.send(b"a")
+        clock.call_at(clock.now() + 5 * MILLISECOND, sound[1].send, b"b")
+        loop.call_later(math.inf, pytest.fail, "never")
+        loop.call_later(1e6, pytest.fail, "in twelve days")
+        await done
+        loop.unwatch(sound[0].fileno())
+        for near, far in (broken, silent, sound):
+            near.close()
+            far.close()
+        return heard
+
+    assert run(main, mode="real") == [("a", select.EPOLLIN), ("b", select.EPOLLIN)]
+    assert "of a kind" in caplog.text
 
 
 def test_real_timers_of_one_instant_keep_their_order() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,31 @@ def test_series_from_row_weights_equal_the_point_of_interconnection(moves: list[
     others_j = t * (site.spec.idle_w * 1e-9) + sum(gain * signal.integrals(t) for signal, gain in site.loads())
     energy = site.fleet.log.energy_series(t, site.row_weights()) + others_j
     np.testing.assert_allclose(energy - energy[0], [site.poi.energy_j(0, int(at)) for at in t], rtol=1e-9, atol=1e-3)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 40)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=12),
+)
+def test_energies_asked_for_again_and_again_are_those_of_a_site_that_is_asked_once(
+    moves: list[tuple[int, bool, int]], spans: list[tuple[int, int]]
+) -> None:
+    def moved(until: int, site: Site, since: int) -> None:
+        for index, closed, at in sorted(moves, key=itemgetter(2)):
+            if since < at <= until:
+                list(site.outlets.values())[index].switch(closed, at * S)
+
+    site, now = site_of(), -1
+    for start, stop in sorted((min(span), max(span)) for span in spans):
+        moved(stop, site, now)
+        now = max(now, stop)
+        fresh = site_of()
+        moved(now, fresh, -1)
+        for name, feeder in site.feeders.items():
+            expected = fresh.feeders[name].energy_j(start * S, stop * S)
+            for _ in range(3):  # the first answer is a sum over miners, later ones are one closed form
+                assert feeder.energy_j(start * S, stop * S) == pytest.approx(expected, rel=1e-12, abs=1e-6)
 
 
 def test_a_contactor_follows_its_relay_after_its_own_delay() -> None:

@@ -107,6 +107,20 @@ def test_series_equal_the_sum_of_single_evaluations(entries: list[tuple[int, int
     np.testing.assert_allclose(log.energy_series(t, weight), energy, rtol=1e-9, atol=1e-3)
 
 
+@given(st.lists(entry, max_size=15), st.integers(0, 90), st.integers(0, 90))
+def test_the_form_of_the_newest_entries_is_their_sum(
+    entries: list[tuple[int, int, float, float, float, float]], after_s: int, lasts_s: int
+) -> None:
+    log = build(entries)
+    form = log.form(log.latest)
+    assert form.since_ns == int(log.column("t0_ns")[log.latest].max())
+    start = form.since_ns + after_s * S
+    stop = start + lasts_s * S
+    first, last = (log.total(log.latest, at) for at in (start, stop))
+    assert form.total(stop) == pytest.approx(float(last.sum()), rel=1e-9, abs=1e-3)
+    assert form.between(start, stop) == pytest.approx(float((last - first).sum()), rel=1e-9, abs=1e-3)
+
+
 @given(st.lists(entry, max_size=10))
 def test_a_log_restored_from_its_columns_is_the_same_log(
     entries: list[tuple[int, int, float, float, float, float]],

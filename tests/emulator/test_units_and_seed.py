@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.seed import Seed
+from emulator.seed import Normals, Seed
 from emulator.units import UnitError, duration_ns, parse
 
 
@@ -56,6 +56,13 @@ def test_one_draw_is_the_array_s_draw_of_that_index(root: int, index: int) -> No
     seed = Seed(root) / "miner" / 3
     assert seed.uniform(index) == seed.uniforms(1, start=index)[0]
     assert seed.normal(index) == pytest.approx(seed.normals(1, start=index)[0], rel=1e-12, abs=1e-12)
+
+
+@given(st.integers(0, 2**64), st.lists(st.text(max_size=4), max_size=4), st.integers(0, 2**40))
+def test_normals_of_kept_keys_are_the_nodes_own(root: int, names: list[str], index: int) -> None:
+    seeds = [Seed(root) / name for name in names]
+    kept = Normals(seeds)
+    assert [kept.draw(place, index) for place in range(len(seeds))] == [seed.normal(index) for seed in seeds]
 
 
 def test_children_differ_by_path_and_by_type_of_step() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import math
 import struct
 
@@ -134,3 +135,40 @@ def test_a_client_that_reads_everything_does_not_fill_the_memory():
     for address in range(5000):
         bank.read(address, 1, 0)
     assert len(bank._blocks) <= 256
+
+
+@given(st.integers(0, 2_000), st.integers(0, 12), st.integers(1, 12))
+def test_rows_that_show_one_value_are_worked_out_once_and_read_as_if_each_were(now, address, count):
+    asked = []
+
+    class Meter:
+        def level(self, tick):
+            asked.append(tick)
+            return float(tick)
+
+    meter = Meter()
+
+    def source(quantity):
+        return Source(quantity, functools.partial(Meter.level, meter))
+
+    rows = [Row(2 * n, quantity, "f32", scale=1.0 + n // 6) for n, quantity in enumerate("aabbaaaabbaa")]
+    ticks = {"a": Ticks(100, 3), "b": Ticks(70)}
+    data = (
+        Bank(RegisterMap(rows), source, ticks).read(2 * address, 2 * min(count, 12 - address), now)
+        if address < 12
+        else b""
+    )
+    shown = rows[address : address + count]
+    assert data == b"".join(struct.pack(">f", ticks[row.quantity].last(now) / row.scale) for row in shown)
+    assert len(asked) == len({(row.quantity, row.scale) for row in shown})
+
+
+def test_a_span_holds_until_the_first_of_its_groups_is_renewed():
+    bank = Bank(
+        RegisterMap([Row(0, "fast", "u16"), Row(1, "slow", "u16")]),
+        lambda quantity: Source(quantity, float),
+        {"fast": Ticks(10), "slow": Ticks(25)},
+    )
+    assert bank.lasts_until(0, 1, 33) == 33  # nobody has read it
+    bank.read(0, 1, 33), bank.read(1, 1, 33), bank.read(0, 2, 33)
+    assert [bank.lasts_until(*span, 33) for span in ((0, 1), (1, 1), (0, 2))] == [40, 50, 40]

@@ -1,0 +1,4 @@
+from fastpath._pure_exchange import Answer as Answer
+from fastpath._pure_exchange import Exchange as Exchange
+from fastpath._pure_exchange import Journal as Journal
+from fastpath._pure_exchange import Standing as Standing
