@@ -69,23 +69,30 @@ class Courier:
         self._clock = clock
         self._rows: dict[str, deque[tuple[Object, bytes]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._playing: asyncio.Task[None] | None = None
         vtn.store.on_change = self._heard
 
     def start(self) -> None:
         """Begin."""
-        self._spawn(self._play())
+        self._playing = self._spawn(self._play())
 
     async def close(self) -> None:
-        """Stop; what is under way is broken off."""
+        """Stop; what is under way is broken off. Raises what has broken the playing of messages."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._playing is not None:
+            self._tasks.add(self._playing)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._clock.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _play(self) -> None:
         """Wake the VTN whenever a message is due."""
