@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
+from bench.interfaces import SignalPlace
+from bench.interfaces import check_faults as check_interfaces
+from bench.rig_signals import name_of
 from emulator import catalogue, loads
 from emulator.faults import FaultError
 from emulator.grid import CHANNELS
@@ -104,6 +107,8 @@ class Layout:
     pdus: tuple[PduPlace, ...]
     dispatch: str | None
     pool: str | None
+    interfaces: tuple[SignalPlace, ...] = ()
+    """The operator's, besides the dispatch block."""
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
@@ -133,6 +138,7 @@ class Layout:
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
+        sorts |= {place.id: "signal" for place in self.interfaces}
         if self.dispatch is not None:
             sorts[DISPATCH] = "signal"
         if self.pool is not None:
@@ -143,6 +149,7 @@ class Layout:
         """Raises ConfigError, which begins with `origin`, for a fault that hits nothing it can hit here."""
         try:
             plan.check(self.sorts())
+            check_interfaces(plan, self.interfaces, CHANNELS, DISPATCH)
         except FaultError as error:
             raise ConfigError(f"{origin}: {str(error).replace('faults[', 'fault[', 1)}") from None
 
@@ -170,8 +177,11 @@ class Layout:
                 for place in self.pdus
             ],
             "signals": [
-                {**_modbus_entry(DISPATCH, "ramprig_dispatch", self.dispatch, 1), "kind": "dispatch"}
-            ] if self.dispatch is not None else [],
+                *([
+                    {**_modbus_entry(DISPATCH, "ramprig_dispatch", self.dispatch, 1), "kind": "dispatch"}
+                ] if self.dispatch is not None else []),
+                *(place.entry() for place in self.interfaces),
+            ],
         }  # fmt: skip
 
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
@@ -182,6 +192,8 @@ class Layout:
             yield pdu.id, pdu.product.id, pdu.address, str(MODBUS_PORT)
         if self.dispatch is not None:
             yield DISPATCH, "ramprig_dispatch", self.dispatch, str(MODBUS_PORT)
+        for place in self.interfaces:
+            yield place.id, place.product, place.address, str(place.table.port)
         if self.pool is not None:
             yield POOL, "stratum", self.pool, str(POOL_PORT)
         for miner in self.miners:
@@ -236,13 +248,14 @@ class _Planner:
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
             self._named(DISPATCH, "the dispatch block", dispatch)
+        interfaces = tuple(self._interfaces())
         pool = None
         if self._file.pool:
             pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
             self._named(POOL, "the pool", pool)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
-        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
+        return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, interfaces)
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -314,10 +327,16 @@ class _Planner:
                 refresh = {group: Refresh(period_ns, period_ns) for group, period_ns in given.items()}
                 yield MeterPlace(name, address, product, table.unit, measures, refresh)
 
+    def _interfaces(self) -> Iterator[SignalPlace]:
+        for number, table in enumerate(self._file.signal):
+            address = self._address(f"signal[{number}]", table.address, 0, 0, _SIGNALS, number + 2)
+            yield SignalPlace(self._named(name_of(table), "a signal", address), address, table)
+
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""
         if name in self._ids:
-            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the feeder another id")
+            other = "signal" if "a signal" in (what, self._ids[name]) else "feeder"
+            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the {other} another id")
         self._ids[name] = what
         if address and address in self._on:
             self._wrong(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
+from bench.interfaces import Interfaces
 from bench.layout import DISPATCH, POI, POOL
 from bench.tap import Tap, Traffic
 from emulator.dispatch import DispatchBlock
@@ -83,8 +84,14 @@ class Rig:
         self._build_meters(seed)
         self._build_pdus(seed)
         self._build_miners(seed)
+        self.interfaces = Interfaces(
+            layout.interfaces, clock, seed, self.faults, self.grid, self.published, self.nominal_w, self.file.name,
+            layout.origin,
+        )  # fmt: skip
+        for name, address, device in self.interfaces.devices:
+            self._attach(name, "signal", address, device)
         if self.layout.dispatch is not None:
-            block = DispatchBlock(self.published, self.nominal_w)
+            block = DispatchBlock(self.interfaces.view(DISPATCH), self.nominal_w)
             self._attach(DISPATCH, "signal", self.layout.dispatch, block.device())
         self.pool: Pool | None = None
         if self.layout.pool is not None:
@@ -98,15 +105,22 @@ class Rig:
         self.grid.play(signals, at)
         if self.published is not self.grid:
             shifted = {name: self.grid.signals[name] for name in signals}
-            self.published.play({name: published(self.faults, name, signal) for name, signal in shifted.items()}, 0)
+            nominal = {"dispatch": self.nominal_w}
+            shown = {n: published(self.faults, n, signal, nominal=nominal.get(n)) for n, signal in shifted.items()}
+            self.published.play(shown, 0)
+        self.interfaces.play()
 
     async def open(self) -> None:
         """Begin to answer on every address. Raises NetworkError."""
         await self.network.open()
+        await self.interfaces.open()
 
     async def close(self) -> None:
         """Stop answering."""
-        await self.network.close()
+        try:
+            await self.interfaces.close()
+        finally:
+            await self.network.close()
 
     def inventory(self) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""

@@ -25,6 +25,7 @@ from bench.config import (
     not_negative,
     positive,
 )
+from bench.rig_signals import SignalTable, name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,6 +172,8 @@ class RigFile(Document):
     analyser: AnalyserTable = AnalyserTable()
     meter: MeterTable = MeterTable()
     dispatch: bool = True
+    signal: tuple[SignalTable, ...] = ()
+    """Further interfaces of the operator."""
     system: SystemTable | None = None
     pool: bool = False
     """Whether a mining pool counts the miners' shares and answers on the rig."""
@@ -185,6 +188,10 @@ class RigFile(Document):
                 raise ValueError(f"the id {name!r} is used twice; ids of feeders and loads are unique")
         if "poi" in ids:
             raise ValueError('the id "poi" is taken by the point of interconnection; choose another')
+        signals = [name_of(signal) for signal in self.signal]
+        for name in signals:
+            if signals.count(name) > 1:
+                raise ValueError(f"the signal id {name!r} is used twice; give each [[signal]] an id of its own")
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')

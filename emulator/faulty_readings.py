@@ -129,10 +129,10 @@ def published(
 def _orders(signal: Signal, fault: Fault, seed: Seed, nominal: float | None) -> list[tuple[Change, Instant | None]]:
     """The changes that a fault hits and that ask for something, each with the instant of the next change."""
     moves = changes(signal)
-    following = [move.at_ns for move in moves[1:]] + [None]
+    following: list[Instant | None] = [*(move.at_ns for move in moves[1:]), None]
     return [
         (move, after)
-        for move, after in zip(moves, following, strict=True)
+        for move, after in zip(moves, following, strict=False)
         if strikes(fault, seed, move.at_ns, move.number) and (nominal is None or move.after_w < nominal)
     ]
 

@@ -41,6 +41,10 @@ class Grid:
         """From now on the frequency is the profile's plus what the site's own power does to it."""
         self._response = response
 
+    def join(self, other: Grid) -> None:
+        """Be moved by the site as another grid is."""
+        self._response = other._response
+
     def observed(self, stop: Instant) -> dict[str, Signal]:
         """The signals as they were until `stop`, the site's own doing included: what a record of the run holds."""
         if self._response is None:

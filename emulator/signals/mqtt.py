@@ -100,10 +100,11 @@ class MqttBroker:
         self._sessions: dict[str, Session] = {}
         self._assigned = 0
 
-    def topics(self, channels: Sequence[str]) -> dict[str, str]:
+    @staticmethod
+    def topics(base: str, channels: Sequence[str]) -> dict[str, str]:
         """Where each channel is found."""
         place = {"frequency": "grid", "voltage": "grid"}
-        return {channel: f"{self.base}/{place.get(channel, channel)}" for channel in channels}
+        return {channel: f"{base}/{place.get(channel, channel)}" for channel in channels}
 
     def publish(self, bulletin: Bulletin) -> None:
         """Take the messages of a run."""

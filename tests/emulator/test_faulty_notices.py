@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from emulator.faulty_notices import EDITS, delivered
 from emulator.faulty_readings import published
 from emulator.signals.notices import Notice, Order, Price
+from emulator.timeline import Signal
 from emulator.wire import SECOND
 from tests.emulator.signals.world import NOMINAL_W, plan, profile, seconds, told
 
@@ -146,6 +147,12 @@ def shown(*faults: dict[str, Any], channel: str = "dispatch", interface: str = "
 )
 def test_a_register_shows_the_word_that_came_last(kind: str, more: dict[str, Any], levels: list[float]) -> None:
     assert shown(fault(kind, **more)) == levels
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "overlapping", "reordered", "duplicate"])
+def test_a_signal_without_a_change_has_nothing_to_go_wrong(kind: str) -> None:
+    signal = published(plan(fault(kind)), "dispatch", Signal.constant(NOMINAL_W), nominal=NOMINAL_W)
+    assert signal.value.tolist() == [NOMINAL_W]
 
 
 def test_a_register_block_has_faults_of_its_own() -> None:
