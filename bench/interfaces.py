@@ -216,7 +216,7 @@ class Interfaces:
                 measured = any(channel in ("frequency", "voltage") for channel in table.channels)
                 broker = MqttBroker(
                     wall, self._public, table.port, base=table.base, account=_pair(table.account), telemetry=measured,
-                    period_ns=table.period,
+                    period_ns=table.period, hangs_up=self._clock.mode == "real",
                 )  # fmt: skip
                 self._speaking.append((place, broker))
                 return broker

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
+from emulator.blocking import Carrier
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
 from emulator.sleepers import sleepers
@@ -94,6 +95,7 @@ class VirtualLoop(_SelectorLoop):
         self.loopback = Loopback()
         self._order = itertools.count()
         self._jobs = Jobs(self._write_to_self)
+        self._carrier = Carrier(self, self._jobs)
         self._foreign: deque[asyncio.Handle] = deque()
         self._rounds = 0
         self._at_rest: list[asyncio.Future[None]] = []
@@ -117,9 +119,11 @@ class VirtualLoop(_SelectorLoop):
     def run_forever(self) -> None:
         """Run until stop(); thread pools and threads are counted meanwhile."""
         self._jobs.begin()
+        self._carrier.begin()
         try:
             super().run_forever()
         finally:
+            self._carrier.end()
             self._jobs.end()
 
     # --- timers -----------------------------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ class MqttBroker:
 
     The operator's topics are `BASE/dispatch`, `BASE/price`, `BASE/recall` (JSON, QoS 1, retained) and `BASE/grid`
     (frequency and voltage every `period_ns`, QoS 0, retained); only he publishes below `BASE/`. `account` is a user
-    name and a password that clients must show, or None.
+    name and a password that clients must show, or None. `hangs_up` says whether a client that is silent for one and a
+    half times its keep-alive loses its connection: one that counts its keep-alive on the wall's clock, as paho does,
+    would in virtual time.
     """
 
     def __init__(
@@ -84,9 +86,11 @@ class MqttBroker:
         account: tuple[str, str] | None = None,
         telemetry: bool = True,
         period_ns: int = PERIOD_NS,
+        hangs_up: bool = True,
     ) -> None:
         self.ports: tuple[int, ...] = (port,)
         self.base = base
+        self.hangs_up = hangs_up
         self._wall = wall
         self._grid = grid
         self._account = account
@@ -405,7 +409,7 @@ class MqttConversation:
             return
         session, present, assigned = self._broker.enter(asked, self, now)
         self._session, self._will = session, asked.will
-        self.idle_timeout_ns = asked.keep_alive_s * SECOND * 3 // 2 or None
+        self.idle_timeout_ns = (asked.keep_alive_s * SECOND * 3 // 2 or None) if self._broker.hangs_up else None
         self._out.append(packets.connack(asked.level, reason, present, assigned))
         self._out += session.inflight.sent.values()
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import aiomqtt
 import pytest
 from amqtt.client import MQTTClient
 from amqtt.mqtt.constants import QOS_0, QOS_1, QOS_2
@@ -26,9 +27,11 @@ T = TypeVar("T")
 URL = f"mqtt://{ADDRESS}:{PORT}"
 
 
-def broker(told: Bulletin, account: tuple[str, str] | None = None) -> Callable[[Clock], MqttBroker]:
+def broker(
+    told: Bulletin, account: tuple[str, str] | None = None, *, hangs_up: bool = True
+) -> Callable[[Clock], MqttBroker]:
     def make(clock: Clock) -> MqttBroker:
-        made = MqttBroker(clock.wall, grid(), account=account)
+        made = MqttBroker(clock.wall, grid(), account=account, hangs_up=hangs_up)
         made.publish(told)
         return made
 
@@ -138,6 +141,25 @@ def test_reordered_orders_come_newest_first() -> None:
 def test_a_malformed_payload_comes_in_a_whole_packet(where: str) -> None:
     found = heard("ramprig/dispatch", 700, {"where": where, "kind": "malformed", "how": "cut", "stop": "100 s"})
     assert [type(said) for _, said in found] == [bytes, dict, dict]
+
+
+@pytest.mark.parametrize("version", [aiomqtt.ProtocolVersion.V311, aiomqtt.ProtocolVersion.V5])
+def test_aiomqtt_lives_in_virtual_time(version: aiomqtt.ProtocolVersion) -> None:
+    async def during(clock: Clock) -> list[tuple[float, str]]:
+        found: list[tuple[float, str]] = []
+        async with aiomqtt.Client(ADDRESS, PORT, identifier="site", protocol=version, keepalive=20) as client:
+            await client.subscribe("ramprig/dispatch", qos=1)
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                found.append((round(clock.now() / SECOND, 3), json.loads(message.payload)["id"]))
+                if len(found) == 4:
+                    break
+        return found
+
+    # paho counts its keep-alive on the wall's clock, which hardly moves meanwhile
+    assert live(broker(bulletin(), hangs_up=False), during) == [
+        (60.001, "order-0001"), (600.001, "order-0001"), (600.001, "order-0002"), (900.001, "order-0002"),
+    ]  # fmt: skip
 
 
 # ---- what clients say to one another ---------------------------------------------------------------------------------
