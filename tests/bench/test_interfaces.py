@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,9 +15,12 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
 from bench import inventory
+from bench.case_file import load_cases
 from bench.config import ConfigError, validate
+from bench.facts import RunFacts
 from bench.layout import Layout, lay_out
 from bench.play import plan, play
+from bench.record import read_run
 from bench.rig import Rig
 from bench.rig_file import RigFile
 from emulator.clock import Clock, run
@@ -24,7 +28,7 @@ from emulator.faults import FaultPlan, read_fault
 from emulator.seed import Seed
 from emulator.timeline import Signal
 from emulator.wire import SECOND
-from tests.bench.small import RIG
+from tests.bench.small import CASE, RIG, write
 
 ALL = [
     {"kind": "rest", "account": {"username": "site", "password": "pw"}},
@@ -248,12 +252,69 @@ def test_the_same_seed_gives_the_same_words() -> None:
     assert live(during, fault) == live(during, fault)
 
 
-def test_a_case_is_played_to_a_controller_that_listens_over_http(tmp_path: Any) -> None:
-    from bench.case_file import load_cases
-    from tests.bench.small import CASE, PROFILE, write
+ORDER = """
+schema = 1
+title = "Half of the site for half a minute"
+source = { text = "written for a test", grade = "estimate" }
+nominal_frequency = "60 Hz"
+duration = "45 s"
 
-    signal = '\n[[signal]]\nkind = "rest"\n\n[[signal]]\nkind = "openadr3"\n'
-    case = write(tmp_path, rig=RIG + signal, profile=PROFILE, case=CASE)
+[channel.dispatch]
+points = [["0 s", "100 %"], ["10 s", "100 %"], ["10 s", "50 %"], ["40 s", "50 %"], ["40 s", "100 %"]]
+
+[[event]]
+id = "order"
+kind = "dispatch"
+start = "10 s"
+stop = "40 s"
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "by_19_s", "by_38_s"),
+    [
+        ("", "shed", "shed"),
+        ('kind = "late"\nby = "12 s"', "whole", "shed"),
+        ('kind = "reordered"\nwait = "1 min"', "whole", "whole"),
+        ('kind = "overlapping"\nafter = "10 s"\nfactor = 0.2\nlasts = "1 min"', "shed", "deeper"),
+        ('kind = "malformed"\nhow = "cut"', "whole", "whole"),
+    ],
+)  # fmt: skip
+def test_the_reference_controller_follows_orders_over_http(
+    tmp_path: Path, fault: str, by_19_s: str, by_38_s: str
+) -> None:
+    facts = played_over_http(tmp_path, fault)
+    for second, state in ((19, by_19_s), (38, by_38_s)):
+        place = int((facts.power.t_ns <= facts.armed_ns + second * SECOND).sum()) - 1
+        share = facts.power.value[place] / facts.nominal_w
+        low, high = {"shed": (0.2, 0.51), "deeper": (0.0, 0.12), "whole": (0.95, 1.05)}[state]
+        assert low <= share <= high, f"{second} s: {share:.2f} of nominal, expected {state}"
+
+
+def test_the_reference_controller_wakes_its_miners_when_an_order_is_withdrawn(tmp_path: Path) -> None:
+    facts = played_over_http(tmp_path, 'kind = "cancelled"\nafter = "12 s"')
+    commands = [o for o in facts.occurrences if o.kind == "miners"]
+    woken_s = [(o.t_ns - facts.armed_ns) / SECOND for o in commands if o.data["script"] == "wake"]
+    assert woken_s
+    assert 22 < min(woken_s) < 30
+
+
+def played_over_http(tmp_path: Path, fault: str) -> RunFacts:
+    """Play the order to the reference controller, which listens over HTTP only."""
+    sut = """
+[sut]
+kind = "python"
+factory = "firmware_mocks.controllers.reference:controller"
+config = { frequency = { follow = false }, dispatch = { source = "rest" }, return = { stage_share = 0.2 } }
+"""
+    struck = f'\n[[fault]]\nwhere = "signal:dispatch"\n{fault}\n' if fault else ""
+    text = CASE.partition("[sut]")[0] + sut + struck
+    more = '\n[[signal]]\nkind = "rest"\n\n[analyser]\nrate = "20 Hz"\nwindow = "50 ms"\n'
+    case = write(tmp_path, rig=RIG + more, profile=ORDER, case=text)
     _, (found,) = load_cases(str(case))
+    (tmp_path / "run").mkdir()
     play(plan(found), tmp_path / "run")
-    assert (tmp_path / "run" / "sut" / "inventory.json").read_text(encoding="utf-8").count('"kind": "rest"') == 1
+    facts = read_run(tmp_path / "run")
+    assert facts.sut_ready
+    assert not facts.sut_exit
+    return facts
