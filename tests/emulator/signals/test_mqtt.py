@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from emulator.clock import VIRTUAL_EPOCH, Clock
 from emulator.faults import FaultPlan
 from emulator.signals import mqtt_packets as packets
-from emulator.signals.mqtt import PORT, MqttBroker, MqttConversation
+from emulator.signals.mqtt import PORT, MqttBroker
 from emulator.signals.mqtt_packets import Reason
+from emulator.signals.mqtt_talk import MqttConversation
 from emulator.signals.notices import Bulletin
 from emulator.wire import SECOND, Close, Send
 from tests.emulator.signals.world import ADDRESS, bulletin, grid, live, plan
