@@ -128,6 +128,8 @@ class Living(Protocol):
 class Interfaces:
     """The interfaces of one rig. `devices` are to be put on the network, `play` gives them a profile.
 
+    `networks` are those besides the loopback that a webhook may call.
+
     Raises ConfigError where one cannot run in this time.
     """
 
@@ -142,6 +144,7 @@ class Interfaces:
         nominal_w: float,
         site: str,
         origin: str,
+        networks: tuple[str, ...] = (),
     ) -> None:
         self._places = places
         self._clock = clock
@@ -152,6 +155,7 @@ class Interfaces:
         self._nominal_w = nominal_w
         self._site = site
         self._origin = origin
+        self._networks = networks
         self._speaking: list[tuple[SignalPlace, Speaking]] = []
         self._views: list[tuple[str, Grid]] = []
         self._couriers: list[Courier] = []
@@ -226,7 +230,7 @@ class Interfaces:
                     clients[table.operator.username] = (table.operator.password, BL_SCOPES)
                 vtn = Vtn(
                     wall, self._seed / "signal" / place.id, table.port, url=place.url, clients=clients,
-                    channels=table.channels, is_allowed=allows,
+                    channels=table.channels, is_allowed=lambda url: allows(url, self._networks),
                 )  # fmt: skip
                 self._speaking.append((place, vtn))
                 self._couriers.append(Courier(vtn, self._clock))
