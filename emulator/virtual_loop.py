@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, cast
 
+from emulator.blocking import Carrier
 from emulator.datagrams import Datagrams
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
@@ -109,6 +110,7 @@ class VirtualLoop(_SelectorLoop):
         """Callbacks run so far: what a peer may not know of yet has happened in one of them."""
         self._order = itertools.count()
         self._jobs = Jobs(self._write_to_self)
+        self._carrier = Carrier(self, self._jobs)
         self._foreign: deque[asyncio.Handle] = deque()
         self._rounds = 0
         self._at_rest: list[asyncio.Future[None]] = []
@@ -140,9 +142,11 @@ class VirtualLoop(_SelectorLoop):
     def run_forever(self) -> None:
         """Run until stop(); thread pools and threads are counted meanwhile."""
         self._jobs.begin()
+        self._carrier.begin()
         try:
             super().run_forever()
         finally:
+            self._carrier.end()
             self._jobs.end()
 
     # --- timers -----------------------------------------------------------------------------------------------------
