@@ -141,6 +141,29 @@ def test_a_fault_that_an_interface_cannot_have_is_refused(where: str, kind: str,
     assert str(caught.value).startswith("case.toml: fault[0]")
 
 
+def test_an_interface_may_stand_in_a_network_that_the_rig_allows() -> None:
+    signals = [{"kind": "rest", "address": "10.77.0.9"}]
+    (place,) = layout(signals, network={"interface": "eth1", "allow": ["10.77.0.0/16"]}).interfaces
+    assert place.url == "http://10.77.0.9:8080"
+
+
+def test_a_rig_whose_interface_cannot_begin_gives_its_addresses_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails() -> None:
+        raise OSError("no port")
+
+    async def main(clock: Clock) -> None:
+        rig = Rig(layout(ALL), clock, Seed(1), 60.0)
+        monkeypatch.setattr(rig.interfaces, "open", fails)
+        with pytest.raises(OSError, match="no port"):
+            await rig.open()
+        monkeypatch.undo()
+        again = Rig(layout(ALL), clock, Seed(1), 60.0)
+        await again.open()
+        await again.close()
+
+    run(main)
+
+
 def test_openadr_2_is_for_real_time_only() -> None:
     async def main(clock: Clock) -> None:
         Rig(layout([{"kind": "openadr2"}]), clock, Seed(1), 60.0)
