@@ -127,6 +127,40 @@ class Signal(ModbusDevice):
     kind: Literal["dispatch"]
 
 
+class ContactInput(Table):
+    """One input of a contact module."""
+
+    index: int = Field(ge=0, description="Wire address of the discrete input.")
+    channel: Id
+    below: float | None = Field(description="Closed while the channel is below this (Hz, pu, W, USD/MWh).")
+    above: float | None = Field(description="Closed while the channel is above this.")
+
+
+class Contacts(Table):
+    """Relay contacts on an I/O module, Modbus TCP, function 02. With neither limit an input closes with an order."""
+
+    id: Id
+    kind: Literal["contact"]
+    product: str
+    address: str
+    port: Port
+    unit: UnitId
+    inputs: tuple[ContactInput, ...]
+
+
+class Interface(Table):
+    """An interface that tells messages."""
+
+    id: Id
+    kind: Literal["rest", "mqtt", "openadr3", "openadr2"]
+    product: str = Field(description="Contract it follows: ramprig_feed, ramprig_mqtt, openadr_3_1, openadr_2_0b.")
+    address: str
+    port: Port
+    url: str = Field(description="Where a client begins.")
+    resources: dict[str, str] = Field(description="By channel: path, topic, name of the program or of the signal.")
+    credentials: Credentials = Field(description="Empty where none are needed; of OpenADR 3, client id and secret.")
+
+
 class Inventory(Document):
     """The whole file."""
 
@@ -135,7 +169,7 @@ class Inventory(Document):
     meters: tuple[Meter, ...]
     pdus: tuple[Pdu, ...]
     relays: tuple[Relay, ...]
-    signals: tuple[Signal, ...]
+    signals: tuple[Annotated[Signal | Interface | Contacts, Field(discriminator="kind")], ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

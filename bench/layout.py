@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
+from bench.interfaces import SignalPlace
+from bench.interfaces import check_faults as check_interfaces
 from bench.places import MUTE, MeterPlace, MinerPlace, PduPlace, RelayPlace, miner_entry
 from bench.relay_settings import problems_of
+from bench.rig_signals import name_of
 from bench.ways import Ways, entry, plain, serial_format, spoken
 from emulator import catalogue, loads
 from emulator.breaker import BreakerSpec
@@ -73,6 +76,8 @@ class Layout:
     """Gateway -> its address."""
     tls: ssl.SSLContext | None
     relays: tuple[RelayPlace, ...] = ()
+    interfaces: tuple[SignalPlace, ...] = ()
+    """The operator's, besides the dispatch block."""
 
     def site_spec(self, seed: Seed) -> SiteSpec:
         """The electrical tree; `seed` draws what loads do."""
@@ -99,6 +104,7 @@ class Layout:
         sorts |= {table.id: "feeder" for table in self.file.feeder}
         sorts |= {outlet.id: "outlet" for place in self.pdus for outlet in place.outlets}
         sorts |= {f"signal:{name}": "signal" for name in CHANNELS}
+        sorts |= {place.id: "signal" for place in self.interfaces}
         if self.dispatch is not None:
             sorts[DISPATCH] = "signal"
         if self.pool is not None:
@@ -120,6 +126,7 @@ class Layout:
         """Raises ConfigError, which begins with `origin`, for a fault that hits nothing it can hit here."""
         try:
             plan.check(self.sorts())
+            check_interfaces(plan, self.interfaces, CHANNELS, DISPATCH)
         except FaultError as error:
             raise ConfigError(f"{origin}: {str(error).replace('faults[', 'fault[', 1)}") from None
 
@@ -154,9 +161,11 @@ class Layout:
                 for place in self.relays
             ],
             "signals": [
-                {**entry(DISPATCH, "ramprig_dispatch", plain(self.dispatch), lines, opened),
-                 "kind": "dispatch"}
-            ] if self.dispatch is not None else [],
+                *([
+                    {**entry(DISPATCH, "ramprig_dispatch", plain(self.dispatch), lines, opened), "kind": "dispatch"}
+                ] if self.dispatch is not None else []),
+                *(place.entry() for place in self.interfaces),
+            ],
         }  # fmt: skip
 
     def endpoints(self, paths: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, str, str]]:
@@ -172,6 +181,8 @@ class Layout:
             yield relay.id, relay.product.id, *spoken(relay.way, opened)
         if self.dispatch is not None:
             yield DISPATCH, "ramprig_dispatch", *spoken(plain(self.dispatch), opened)
+        for place in self.interfaces:
+            yield place.id, place.product, place.address, str(place.table.port)
         if self.pool is not None:
             yield POOL, "stratum", self.pool, str(POOL_PORT)
         for miner in self.miners:
@@ -234,6 +245,7 @@ class _Planner:
         if self._file.dispatch:
             dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
             self._named(DISPATCH, "the dispatch block", dispatch)
+        interfaces = tuple(self._interfaces())
         pool = None
         if self._file.pool:
             pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
@@ -243,8 +255,9 @@ class _Planner:
             raise ConfigError(*dict.fromkeys(self._problems))
         gateways = self._ways.gateway_addresses
         return Layout(
-            self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls, relays
-        )
+            self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls, relays,
+            interfaces,
+        )  # fmt: skip
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -372,10 +385,16 @@ class _Planner:
                     self._wrong(problem)
                 yield RelayPlace(name, address, product, table, feeder.id)
 
+    def _interfaces(self) -> Iterator[SignalPlace]:
+        for number, table in enumerate(self._file.signal):
+            address = self._address(f"signal[{number}]", table.address, 0, 0, _SIGNALS, number + 2)
+            yield SignalPlace(self._named(name_of(table), "a signal", address), address, table)
+
     def _named(self, name: str, what: str, address: str = "") -> str:
         """`name`, entered once; with `address`, that is entered too."""
         if name in self._ids:
-            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the feeder another id")
+            other = "signal" if "a signal" in (what, self._ids[name]) else "feeder"
+            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the {other} another id")
         self._ids[name] = what
         if address and address in self._on:
             self._wrong(

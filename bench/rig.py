@@ -6,11 +6,13 @@ no controller (`bench/play.py` does).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError
+from bench.interfaces import Interfaces
 from bench.layout import DISPATCH, POI, POOL
 from bench.relay_settings import settings_of
 from bench.tap import Tap, Traffic
@@ -122,8 +124,14 @@ class Rig:
         self._build_pdus(seed)
         self._build_relays()
         self._build_miners(seed)
+        self.interfaces = Interfaces(
+            layout.interfaces, clock, seed, self.faults, self.grid, self.published, self.nominal_w, self.file.name,
+            layout.origin, where.allow,
+        )  # fmt: skip
+        for name, address, device in self.interfaces.devices:
+            self._attach(name, "signal", address, device)
         if self.layout.dispatch is not None:
-            block = DispatchBlock(self.published, self.nominal_w)
+            block = DispatchBlock(self.interfaces.view(DISPATCH), self.nominal_w)
             self._attach(DISPATCH, "signal", self.layout.dispatch, block.device())
         self.pool: Pool | None = None
         if self.layout.pool is not None:
@@ -138,7 +146,10 @@ class Rig:
         self.grid.play(signals, at)
         if self.published is not self.grid:
             shifted = {name: self.grid.signals[name] for name in signals}
-            self.published.play({name: published(self.faults, name, signal) for name, signal in shifted.items()}, 0)
+            nominal = {"dispatch": self.nominal_w}
+            shown = {n: published(self.faults, n, signal, nominal=nominal.get(n)) for n, signal in shifted.items()}
+            self.published.play(shown, 0)
+        self.interfaces.play()
         for relay in self.relays.values():
             relay.foresee(self.clock.now())
 
@@ -147,19 +158,27 @@ class Rig:
         await self.network.open()
         try:
             self.wiring.open()
+            await self.interfaces.open()
             if self.real is not None:
                 await self.real.open()
         except BaseException:
-            self.wiring.close()
-            await self.network.close()
+            await self._fall_silent()
             raise
 
     async def close(self) -> None:
         """Stop answering."""
-        self.wiring.close()
-        await self.network.close()
-        if self.real is not None:
-            await self.real.close()
+        try:
+            await self._fall_silent()
+        finally:
+            if self.real is not None:
+                await self.real.close()
+
+    async def _fall_silent(self) -> None:
+        """Close all that is emulated, whatever one of them says to it."""
+        async with contextlib.AsyncExitStack() as still_open:
+            still_open.push_async_callback(self.network.close)
+            still_open.callback(self.wiring.close)
+            await self.interfaces.close()
 
     def inventory(self) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""

@@ -27,6 +27,7 @@ from bench.config import (
     positive,
 )
 from bench.rig_network import Address, NetworkTable
+from bench.rig_signals import SignalTable, name_of
 from bench.rig_wires import GatewayTable, Id, LineTable, TlsTable, WireTable
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ class RigFile(Document):
     analyser: AnalyserTable = AnalyserTable()
     meter: MeterTable = MeterTable()
     dispatch: bool = True
+    signal: tuple[SignalTable, ...] = ()
+    """Further interfaces of the operator."""
     system: SystemTable | None = None
     pool: bool = False
     """Whether a mining pool counts the miners' shares and answers on the rig."""
@@ -217,6 +220,10 @@ class RigFile(Document):
                 raise ValueError(
                     f'submeter {submeter.id!r}: at = {submeter.at!r} is neither "poi" nor the id of a feeder'
                 )
+        signals = [name_of(signal) for signal in self.signal]
+        for name in signals:
+            if signals.count(name) > 1:
+                raise ValueError(f"the signal id {name!r} is used twice; give each [[signal]] an id of its own")
         for load in self.load:
             if load.at != "poi" and load.at not in {feeder.id for feeder in self.feeder}:
                 raise ValueError(f'load {load.id!r}: at = {load.at!r} is neither "poi" nor the id of a feeder')
@@ -238,6 +245,8 @@ class RigFile(Document):
             yield f"submeter[{number}].address", submeter.address
         for number, gateway in enumerate(self.gateway):
             yield f"gateway[{number}].address", gateway.address
+        for number, signal in enumerate(self.signal):
+            yield f"signal[{number}].address", signal.address
 
 
 def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emulator.faults import Dice, Fault, FaultPlan
+from emulator.faulty_notices import strikes
+from emulator.seed import Seed
+from emulator.signals.notices import Change, changes
 from emulator.site import PowerPoint
 from emulator.timeline import Signal
 from emulator.wire import Instant
@@ -102,15 +105,84 @@ def metered(plan: FaultPlan, target: str, point: PowerPoint, grid: Mains) -> tup
 # ---- signals --------------------------------------------------------------------------------------------------------
 
 
-def published(plan: FaultPlan, channel: str, signal: Signal) -> Signal:
-    """What is published of a channel ("frequency", known to faults as "signal:frequency") under the plan's faults."""
-    for fault, seed in plan.aimed(f"signal:{channel}", "signal"):
-        if fault.boundary == "signal" and Dice(seed).hit(fault):
+def published(
+    plan: FaultPlan, channel: str, signal: Signal, *, interface: str = "", nominal: float | None = None
+) -> Signal:
+    """What is published of a channel ("frequency", known to faults as "signal:frequency") under the plan's faults.
+
+    With `interface` (the id of a register block) those aimed at it come on top. `nominal` is the set-point that asks
+    for nothing, for faults of orders.
+    """
+    faults = plan.aimed(f"signal:{channel}", "signal")
+    faults += plan.aimed(interface, "signal") if interface else []
+    for fault, seed in faults:
+        if fault.kind in ("stale", "late") and Dice(seed).hit(fault):
             if fault.kind == "stale":
                 signal = stale(signal, fault.start_ns, fault.stop_ns)
             else:
                 signal = late(signal, fault.nanoseconds("by_ns"), fault.start_ns, fault.stop_ns)
+        elif fault.kind in ORDER_EDITS.get(channel, {}):
+            signal = ORDER_EDITS[channel][fault.kind](signal, fault, seed, nominal)
     return signal
+
+
+def _orders(signal: Signal, fault: Fault, seed: Seed, nominal: float | None) -> list[tuple[Change, Instant | None]]:
+    """The changes that a fault hits and that ask for something, each with the instant of the next change."""
+    moves = changes(signal)
+    following: list[Instant | None] = [*(move.at_ns for move in moves[1:]), None]
+    return [
+        (move, after)
+        for move, after in zip(moves, following, strict=False)
+        if strikes(fault, seed, move.at_ns, move.number) and (nominal is None or move.after_w < nominal)
+    ]
+
+
+def _cancelled(signal: Signal, fault: Fault, seed: Seed, nominal: float | None) -> Signal:
+    """From its withdrawal until the next order nothing is asked."""
+    whole = signal
+    for move, next_ns in _orders(whole, fault, seed, nominal):
+        start = move.at_ns + fault.nanoseconds("after_ns")
+        if next_ns is None or start < next_ns:
+            signal = _spliced(signal, Signal.constant(move.before_w if nominal is None else nominal), start, next_ns)
+    return signal
+
+
+def _overlapping(signal: Signal, fault: Fault, seed: Seed, nominal: float | None) -> Signal:
+    """A register shows the word that came last: the second order while it stands."""
+    whole = signal
+    for move, _ in _orders(whole, fault, seed, nominal):
+        start = move.at_ns + fault.nanoseconds("after_ns")
+        second = Signal.constant(move.after_w * fault.number("factor"))
+        if fault.nanoseconds("lasts_ns"):
+            signal = _spliced(signal, second, start, start + fault.nanoseconds("lasts_ns"))
+    return signal
+
+
+def _reordered(signal: Signal, fault: Fault, seed: Seed, _nominal: float | None) -> Signal:
+    """An order that is overtaken shows late, and then stands although a newer one was given."""
+    moves, whole = changes(signal), signal
+    place = 0
+    while place + 1 < len(moves):
+        first, second = moves[place], moves[place + 1]
+        waits = second.at_ns - first.at_ns <= fault.nanoseconds("wait_ns")
+        if waits and strikes(fault, seed, first.at_ns, first.number):
+            third = moves[place + 2].at_ns if place + 2 < len(moves) else None
+            if second.at_ns > first.at_ns:
+                signal = _spliced(signal, Signal.constant(first.before_w), first.at_ns, second.at_ns)
+            if third is None or third > second.at_ns:
+                signal = _spliced(signal, Signal.constant(whole.at(second.at_ns - 1)), second.at_ns, third)
+            place += 1
+        place += 1
+    return signal
+
+
+OrderEdit = Callable[[Signal, Fault, Seed, float | None], Signal]
+_PRICE_EDITS: dict[str, OrderEdit] = {"overlapping": _overlapping, "reordered": _reordered}
+ORDER_EDITS: dict[str, dict[str, OrderEdit]] = {
+    "dispatch": {**_PRICE_EDITS, "cancelled": _cancelled},
+    "price": _PRICE_EDITS,
+}
+"""By channel, kinds that change what a register shows of it; a message that comes twice is the same register."""
 
 
 def stale(signal: Signal, start: Instant, stop: Instant | None) -> Signal:

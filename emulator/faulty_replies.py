@@ -73,11 +73,16 @@ def malformed(occasion: Occasion, data: bytes) -> bytes:
     envelope, how = opened(data), malformations()[str(occasion.fault.text("how"))]
     if envelope is None or not envelope.body.lstrip().startswith((b"{", b"[")):
         return data
-    body = envelope.body
-    if "find" in how:
-        body = _damaged(body.decode("utf-8", "surrogateescape"), how, occasion.dice).encode("utf-8", "surrogateescape")
-    body = body[: int(len(body) * how.get("keep", 1.0))]
+    body = damaged(envelope.body, str(occasion.fault.text("how")), occasion.dice)
     return envelope.sealed(body, length=how.get("length", 0), bare=how.get("bare", False))
+
+
+def damaged(body: bytes, name: str, dice: Dice) -> bytes:
+    """A text with the damage `name` of the file, as far as it is one of the text itself."""
+    how = malformations()[name]
+    if "find" in how:
+        body = _damaged(body.decode("utf-8", "surrogateescape"), how, dice).encode("utf-8", "surrogateescape")
+    return body[: int(len(body) * how.get("keep", 1.0))]
 
 
 def _damaged(text: str, how: Mapping[str, Any], dice: Dice) -> str:

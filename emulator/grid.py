@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.timeline import Signal
+from emulator.timeline import Floats, Instants, Signal
 from emulator.wire import SECOND, Instant
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Grid:
         """From now on the frequency is the profile's plus what the site's own power does to it."""
         self._response = response
 
+    def join(self, other: Grid) -> None:
+        """Be moved by the site as another grid is."""
+        self._response = other._response
+
     def observed(self, stop: Instant) -> dict[str, Signal]:
         """The signals as they were until `stop`, the site's own doing included: what a record of the run holds."""
         if self._response is None:
@@ -73,6 +77,13 @@ class Grid:
         """Mean frequency over [start, stop]."""
         value = self.signals["frequency"].mean(start, stop)
         return value if self._response is None else value + (self._response(start) + self._response(stop)) / 2
+
+    def values(self, channel: str, instants: Instants) -> Floats:
+        """A channel at many instants, same shape, the site's own doing included."""
+        found = self.signals[channel].sample(instants)
+        if channel == "frequency" and self._response is not None:
+            found = found + np.array([self._response(at) for at in instants.tolist()])
+        return found
 
     def voltage_pu(self, at: Instant) -> float:
         """Voltage at the point of interconnection, per unit."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import thread as pools
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Jobs:
         self._pending: deque[tuple[concurrent.futures.Future[Any], asyncio.Future[Any]]] = deque()
         self._harmless: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._before: frozenset[threading.Thread] = frozenset()
+        self._waiting = 0
         self.items: weakref.WeakSet[_CountedItem] = weakref.WeakSet()
         """Items a pool drops on shutdown are never run; weak references let go of those too."""
 
@@ -120,10 +122,25 @@ class Jobs:
                 result.set_result(source.result())
         return True
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In the loop's thread: a job waits for what the loop does inside, and does not hold time."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def counts(self, thread: threading.Thread) -> bool:
+        """Whether `thread` is one that works for this loop's run."""
+        return thread not in self._before and thread not in self._harmless
+
     def busy(self) -> bool:
         """Whether anything runs that may still call the loop or write to one of its sockets."""
         if self._pending or len(self.items):
-            return True
+            under_way = sum(not source.done() for source, _ in self._pending)
+            if under_way < len(self._pending) or max(under_way, len(self.items)) > self._waiting:
+                return True
         threads = threading.enumerate()
         return not self._before.issuperset(threads) and bool(self._threads())
 

@@ -131,6 +131,15 @@ class Loopback:
         """Stop serving a port."""
         self._gates.pop(port, None)
 
+    def serves(self, address: Name) -> bool:
+        """Whether somebody of this process serves an IP address and a port; False for a host's name."""
+        try:
+            host, port = _canonical(address)[:2]
+        except ValueError:
+            return False
+        anywhere = "::" if ":" in host else "0.0.0.0"
+        return port in self._gates or (host, port) in self._listeners or (anywhere, port) in self._listeners
+
     async def connect(self, sock: socket.socket, address: Name) -> None:
         """Connect `sock`, a stream socket of IPv4 or IPv6, to whoever serves `address`; `sock` becomes a CarriedSocket.
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, cast
 
+from emulator.blocking import Carrier
 from emulator.datagrams import Datagrams
 from emulator.jobs import Jobs
 from emulator.loopback import CarriedSocket, Loopback, Name, Take
@@ -78,6 +79,7 @@ class VirtualLoop(OrderedLoop):
         self.peers: list[Peer] = []
         """Other processes in step with this time; it moves when none of them has anything to do either."""
         self._jobs = Jobs(self._write_to_self)
+        self._carrier = Carrier(self, self._jobs)
         self._foreign: deque[asyncio.Handle] = deque()
         self._rounds = 0
         self._at_rest: list[asyncio.Future[None]] = []
@@ -109,9 +111,11 @@ class VirtualLoop(OrderedLoop):
     def run_forever(self) -> None:
         """Run until stop(); thread pools and threads are counted meanwhile."""
         self._jobs.begin()
+        self._carrier.begin()
         try:
             super().run_forever()
         finally:
+            self._carrier.end()
             self._jobs.end()
 
     # --- timers -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from firmware_mocks.controllers.modbus_link import Link
+from firmware_mocks.controllers.modbus_link import Link, Links
 
 Mode: TypeAlias = Literal["mine", "sleep"]
 
@@ -115,6 +115,39 @@ class DispatchBlock(ModbusUnit):
         block = await self.registers(4, 0, 8)
         limited = bool(block[7] & 1)
         return DispatchReading(setpoint_w=float_hi_lo(block[2:4]) * 1e3 if limited else math.inf, recall=block[1])
+
+
+class DispatchFeed:
+    """The operator's feed over HTTP: orders with ids, revisions and times (docs/reference/signals.md).
+
+    Every active order counts, the lowest set-point wins; of two revisions of one order the higher one, whichever came
+    last.
+    """
+
+    def __init__(self, entry: Mapping[str, Any], http: httpx.AsyncClient, timeout_s: float) -> None:
+        self._url = entry["url"] + entry["resources"]["dispatch"]
+        login = entry["credentials"]
+        self._auth = httpx.BasicAuth(login["username"], login["password"]) if login["username"] else None
+        self._http, self._timeout_s = http, timeout_s
+
+    async def read(self) -> DispatchReading:
+        """What is asked now."""
+        try:
+            reply = await self._http.get(self._url, auth=self._auth, timeout=self._timeout_s)
+            reply.raise_for_status()
+            said = reply.json()
+            latest: dict[str, Mapping[str, Any]] = {}
+            for order in said["orders"]:
+                known = latest.get(order["id"])
+                if known is None or order["revision"] >= known["revision"]:
+                    latest[order["id"]] = order
+            asked_w = [1e3 * float(order["setpoint_kw"]) for order in latest.values() if order["status"] == "active"]
+            return DispatchReading(setpoint_w=min(asked_w, default=math.inf), recall=int(said["recall_count"]))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise DeviceError(f"{self._url}: {error or type(error).__name__}") from error
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 class NetioPdu(ModbusUnit):
@@ -300,7 +333,7 @@ def _work_mode(page: Mapping[str, Any]) -> int | None:
 
 METERS: dict[str, type[Sdm630]] = {"eastron_sdm630": Sdm630}
 PDUS: dict[str, type[NetioPdu]] = {"netio_powerpdu_4ps": NetioPdu}
-SIGNALS: dict[str, type[DispatchBlock]] = {"ramprig_dispatch": DispatchBlock}
+SIGNALS = ("ramprig_dispatch", "ramprig_feed")
 
 
 def http_client(command_timeout_s: float, request_timeout_s: float) -> httpx.AsyncClient:
@@ -308,6 +341,15 @@ def http_client(command_timeout_s: float, request_timeout_s: float) -> httpx.Asy
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     timeout = httpx.Timeout(command_timeout_s, connect=request_timeout_s)
     return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, verify=False)  # noqa: S501 - plain HTTP only
+
+
+def signal(
+    entry: Mapping[str, Any], links: Links, http: httpx.AsyncClient, timeout_s: float
+) -> DispatchBlock | DispatchFeed:
+    """The driver for an inventory entry of one of the SIGNALS."""
+    if entry["product"] == "ramprig_feed":
+        return DispatchFeed(entry, http, timeout_s)
+    return DispatchBlock(links.to(entry), entry["unit"])
 
 
 def miner(entry: Mapping[str, Any], http: httpx.AsyncClient, request_timeout_s: float) -> Miner | None:

@@ -15,7 +15,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
@@ -43,12 +43,9 @@ class Controller:
         meter = _poi_meter(inventory)
         self._links = Links(poll.timeout_s)
         self._meter = drivers.METERS[meter["product"]](self._links.to(meter), meter["unit"])
-        self._dispatch: drivers.DispatchBlock | None = None
-        if (entry := _dispatch_signal(inventory)) is not None:
-            product = drivers.SIGNALS[entry["product"]]
-            self._dispatch = product(self._links.to(entry), entry["unit"])
-
         self._http = drivers.http_client(retry.firmware_timeout_s, retry.request_timeout_s)
+        entry = _dispatch_signal(inventory, settings)
+        self._dispatch = None if entry is None else drivers.signal(entry, self._links, self._http, poll.timeout_s)
         self._gate = asyncio.Semaphore(retry.concurrency)
         self._miners = {entry["id"]: self._miner(entry) for entry in inventory["miners"]}
         by_contactor = "contactor" in settings.paths.allowed
@@ -111,7 +108,7 @@ class Controller:
             self._meter_answered.set()
             self._act(asyncio.get_running_loop().time())
 
-    async def _watch_dispatch(self, block: drivers.DispatchBlock) -> None:
+    async def _watch_dispatch(self, block: drivers.DispatchBlock | drivers.DispatchFeed) -> None:
         """A block that falls silent leaves its last word in force."""
         silent = False
         async for _ in _every(self._settings.poll.dispatch_s):
@@ -213,8 +210,8 @@ def _poi_meter(inventory: Mapping[str, Any]) -> Mapping[str, Any]:
     return meters[0]
 
 
-def _dispatch_signal(inventory: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return next((signal for signal in inventory["signals"] if signal["kind"] == "dispatch"), None)
+def _dispatch_signal(inventory: Mapping[str, Any], settings: Settings) -> Mapping[str, Any] | None:
+    return next((signal for signal in inventory["signals"] if signal["kind"] == settings.dispatch.source), None)
 
 
 def _sold_w(inventory: Mapping[str, Any], settings: Settings) -> float:
@@ -226,7 +223,7 @@ def check(inventory: Mapping[str, Any], settings: Settings) -> None:
     """Whether the settings fit the site. Raises ConfigError."""
     try:
         nominal_hz = float(inventory["site"]["nominal_hz"])
-        sold_w, dispatch = _sold_w(inventory, settings), _dispatch_signal(inventory)
+        sold_w, dispatch = _sold_w(inventory, settings), _dispatch_signal(inventory, settings)
         _known(_poi_meter(inventory), drivers.METERS)
         if dispatch is not None:
             _known(dispatch, drivers.SIGNALS)
@@ -246,7 +243,7 @@ def check(inventory: Mapping[str, Any], settings: Settings) -> None:
             )
 
 
-def _known(entry: Mapping[str, Any], products: Mapping[str, object]) -> None:
+def _known(entry: Mapping[str, Any], products: Collection[str]) -> None:
     if (product := entry["product"]) not in products:
         names = ", ".join(products)
         raise ConfigError(f"inventory: {entry['id']}: no driver for product {product!r}; there is one for {names}")

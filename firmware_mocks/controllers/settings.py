@@ -39,9 +39,10 @@ class Frequency:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """How the set-point block is followed."""
+    """How the operator's set-point is followed, and where it is read: the block, or the feed over HTTP."""
 
     follow: bool
+    source: Literal["dispatch", "rest"]
     full_within_s: float
     margin_share: float
     settle_s: float
