@@ -28,6 +28,15 @@ GRACE_NS = 5 * SECOND
 FIRST_REQUEST = "first request to the rig"
 
 
+class RestartTable(Table):
+    """A planned end of the controller during the run, and its new start."""
+
+    at: DurationNs
+    """From the profile's zero."""
+    down: DurationNs = 0
+    """From its end to its new start."""
+
+
 class PythonSut(Table):
     """An asyncio controller in the bench's own loop, in virtual or real time."""
 
@@ -36,6 +45,7 @@ class PythonSut(Table):
     """`module:name` or `path/to/file.py:name`; called with (inventory, config), returns the coroutine to run."""
     config: str | dict[str, Any] | None = None
     """Handed to the factory: a table as it is, a text as a path relative to the file that says it."""
+    restart: tuple[RestartTable, ...] = ()
 
 
 class ReadyTable(Table):

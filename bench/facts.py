@@ -91,6 +91,8 @@ class RunFacts:
     """Why the controller ended before the run did; empty when it did not."""
     contacts: Mapping[str, int] = field(default_factory=dict)
     """Requests answered, by device kind: `meter`, `pdu`, `miner`, `signal`."""
+    busiest: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """By device kind: the one that got most requests within one minute, and how many."""
     occurrences: tuple[Occurrence, ...] = ()
     meter_gap_ns: int = 0
     lateness_p99_ns: int = 0

@@ -22,7 +22,7 @@ from bench.config import ConfigError
 from bench.layout import lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
-from bench.record import Recorder, Truth
+from bench.record import Recorder
 from bench.rig import Rig
 from bench.rig_file import load_rig
 from bench.services import load_service
@@ -242,20 +242,13 @@ class _Run:
             shown = [rig.fleet.specs[row].id for row in rows[:20]]
             self.recorder.event(at, "miners", script=script, count=len(rows), miners=shown)
         rig.traffic.write(self.folder / "frames.parquet")
-        truth = Truth(
-            log=rig.fleet.log,
-            weight=rig.site.row_weights(),
-            nominal_w=rig.fleet.nominal_w,
-            miners=tuple(spec.id for spec in rig.fleet.specs),
-            loads=rig.site.loads(),
-            idle_w=rig.site.spec.idle_w,
-        )
         self.recorder.finish(
             end,
-            truth,
+            rig.truth(),
             rig.grid.observed(end),
             contacts=dict(rig.traffic.requests),
             frames_dropped=rig.traffic.dropped,
+            busiest=rig.busiest(),
             lateness_p99_ns=self.clock.lateness.p99_ns,
             lateness_max_ns=self.clock.lateness.max_ns,
             network_defects=rig.network.defects,

@@ -193,6 +193,7 @@ def _facts(
         sut_ready=any(o.kind == "sut_ready" for o in occurrences),
         sut_exit=str(stop.get("sut_exit", "")) or next(iter(exits), ""),
         contacts={str(kind): int(number) for kind, number in stop.get("contacts", {}).items()},
+        busiest={str(kind): (str(one), int(number)) for kind, (one, number) in stop.get("busiest", {}).items()},
         occurrences=occurrences,
         meter_gap_ns=int(np.diff(power.t_ns).max()) if power.t_ns.size > 1 else 0,
         lateness_p99_ns=int(stop.get("lateness_p99_ns", 0)),

@@ -6,6 +6,7 @@ frames; what the bytes mean is the device's business.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -42,6 +43,19 @@ class Traffic:
     def reply(self, now: Instant, device: str, port: int, data: bytes) -> None:
         """Bytes from a device to the controller."""
         self._keep(now, device, port, "out", data)
+
+    def most_requests(self, window_ns: Instant) -> dict[str, int]:
+        """The most requests that each device got within any `window_ns`, as far as frames are kept."""
+        heard: dict[str, deque[Instant]] = {}
+        most: dict[str, int] = {}
+        for now, device, _, direction, _ in self.frames:
+            if direction == "in":
+                times = heard.setdefault(device, deque())
+                times.append(now)
+                while times[0] <= now - window_ns:
+                    times.popleft()
+                most[device] = max(most.get(device, 0), len(times))
+        return most
 
     def write(self, file: Path) -> None:
         """The frames as a Parquet file: t_ns, device, port, direction, bytes."""
