@@ -27,7 +27,7 @@ async def controller(inventory: Mapping[str, Any], config: Mapping[str, Any], *,
     await site.frequency_hz()
     ready()
     while True:
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(config.get("poll_s", POLL_S))
         try:
             hz = await site.frequency_hz()
             if hz <= config["trigger_hz"]:
