@@ -29,6 +29,15 @@ GRACE_NS = 5 * SECOND
 FIRST_REQUEST = "first request to the rig"
 
 
+class RestartTable(Table):
+    """A planned end of the controller during the run, and its new start."""
+
+    at: DurationNs
+    """From the profile's zero."""
+    down: DurationNs = 0
+    """From its end to its new start."""
+
+
 class PythonSut(Table):
     """An asyncio controller in the bench's own loop, in virtual or real time."""
 
@@ -37,6 +46,7 @@ class PythonSut(Table):
     """`module:name` or `path/to/file.py:name`; called with (inventory, config), returns the coroutine to run."""
     config: str | dict[str, Any] | None = None
     """Handed to the factory: a table as it is, a text as a path relative to the file that says it."""
+    restart: tuple[RestartTable, ...] = ()
 
 
 class ReadyTable(Table):
@@ -58,15 +68,11 @@ class ReadyTable(Table):
         return self
 
 
-class RestartTable(Table):
-    """A planned end of the program during the run, and its new start."""
+class ProgramRestartTable(RestartTable):
+    """The same of a program."""
 
-    at: DurationNs
-    """From the profile's zero."""
     how: Literal["terminate", "kill"] = "terminate"
     """SIGTERM, and SIGKILL where that does not help within `stop_within`; or SIGKILL at once."""
-    down: DurationNs = 0
-    """From its end to its new start."""
 
 
 class SubprocessSut(Table):
@@ -86,7 +92,7 @@ class SubprocessSut(Table):
     """Default: its first request to the rig."""
     stop_within: DurationNs = GRACE_NS
     """From SIGTERM to SIGKILL."""
-    restart: tuple[RestartTable, ...] = ()
+    restart: tuple[ProgramRestartTable, ...] = ()
 
 
 class NetworkSut(Table):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from bench.attach import ReadyTable, RestartTable
+    from bench.attach import ProgramRestartTable, ReadyTable
     from emulator.clock import Clock
 
 _LONGEST_NS = 10**9 * SECOND
@@ -158,7 +158,7 @@ class ProcessAdapter(Adapter):
             self._restarting = asyncio.create_task(self._restart(restart), name="a restart of the controller")
             await asyncio.shield(self._restarting)  # one that has begun is carried through
 
-    async def _restart(self, restart: RestartTable) -> None:
+    async def _restart(self, restart: ProgramRestartTable) -> None:
         how = signal.SIGKILL if restart.how == "kill" else signal.SIGTERM
         self._context.tell("sut_restart", f"planned: {how.name} {at(self._clock.now())}")
         await self._end(how)

@@ -45,6 +45,7 @@ class PythonAdapter(Adapter):
         self._started = False
         self._stopping = False
         self._clock: Clock
+        self._context: Context
         self._folder: Path
         self._log: _Log
         self._prints: contextlib.ExitStack
@@ -54,10 +55,13 @@ class PythonAdapter(Adapter):
         self._contact: asyncio.Future[object]
         self._task: asyncio.Task[None]
         self._config: Mapping[str, Any] | Path | None = None
+        self._schedule: asyncio.Task[None] | None = None
+        self._restarting = False
         if isinstance(table.config, str):
             self._config = path_from(base, table.config, "sut.config")
         else:
             self._config = table.config
+        self._base = base
         self._factory = _find_or_break(table.factory, base)
 
     async def start(self, context: Context) -> None:
@@ -75,9 +79,35 @@ class PythonAdapter(Adapter):
         self._watchdog.start()
         self._said_ready = context.clock.loop.create_future()
         self._contact = asyncio.ensure_future(context.first_contact())
-        self._task = asyncio.create_task(self._guard(context), name="controller under test")
+        self._context = context
+        self._launch()
+
+    def _launch(self) -> None:
+        self._task = asyncio.create_task(self._guard(self._context), name="controller under test")
+
+    async def _keep_schedule(self, armed_ns: Instant) -> None:
+        for restart in sorted(self._table.restart, key=lambda one: one.at):
+            await self._clock.sleep_until(armed_ns + restart.at)
+            await self.restart(restart.down)
+
+    async def restart(self, down_ns: Instant = 0) -> None:
+        """Cancel the controller and start it anew, as a fresh import of its file where it is one. One that has ended
+        by itself stays so."""
+        if self.exit:
+            return
+        self._restarting = True
+        self._task.cancel()
+        await self._let_end()
+        self._factory = _find_or_break(self._table.factory, self._base)
+        if down_ns:
+            await self._clock.sleep(down_ns)
+        self._restarting = False
+        self._launch()
 
     async def ready(self, timeout_ns: Instant) -> Readiness:
+        if self._table.restart and self._schedule is None:
+            armed_ns = self._clock.now() + timeout_ns  # a controller has until the profile's zero to get ready
+            self._schedule = asyncio.create_task(self._keep_schedule(armed_ns), name="restarts of the controller")
         signs: dict[str, asyncio.Future[Any]] = {FIRST_REQUEST: self._contact}
         if _takes_ready(self._factory):
             signs = {"call of ready()": self._said_ready}
@@ -88,20 +118,26 @@ class PythonAdapter(Adapter):
             return
         self._stopping = True
         self._contact.cancel()
+        if self._schedule is not None:
+            self._schedule.cancel()
         if not self._task.done():
             self._task.cancel()
-            patience = asyncio.ensure_future(self._clock.sleep(self._clock.of_wall(GRACE_NS)))
-            await asyncio.wait([self._task, patience], return_when=asyncio.FIRST_COMPLETED)
-            patience.cancel()
-            if not self._task.done():
-                self.stubborn = f"did not end within {GRACE_NS / SECOND:g} s of being cancelled"
-                await self._put_down()
+            await self._let_end()
         # The loop waits for its executor when it closes; a job of the controller's may never end.
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._clock.loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="bench"))
         self._watchdog.stop()
         self._prints.close()
         self._log.close()
+
+    async def _let_end(self) -> None:
+        """Wait for a cancelled controller, and not for ever."""
+        patience = asyncio.ensure_future(self._clock.sleep(self._clock.of_wall(GRACE_NS)))
+        await asyncio.wait([self._task, patience], return_when=asyncio.FIRST_COMPLETED)
+        patience.cancel()
+        if not self._task.done():
+            self.stubborn = f"did not end within {GRACE_NS / SECOND:g} s of being cancelled"
+            await self._put_down()
 
     async def _put_down(self) -> None:
         """End a coroutine that swallows its cancellation, or the loop would wait for it for ever."""
@@ -119,7 +155,7 @@ class PythonAdapter(Adapter):
         try:
             await self._made(context)
         except asyncio.CancelledError:
-            if not self._stopping:
+            if not (self._stopping or self._restarting):
                 self._end(f"controller was cancelled by itself {at(self._clock.now())}")
         except BlockedError:
             return  # the watchdog has said so
@@ -129,7 +165,8 @@ class PythonAdapter(Adapter):
             what = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
             self._end(f"controller raised {what} {at(self._clock.now())}")
         else:
-            self._end(f"controller returned {at(self._clock.now())}")
+            if not self._restarting:  # one that takes its cancellation for a wish to end has ended well
+                self._end(f"controller returned {at(self._clock.now())}")
 
     def _made(self, context: Context) -> Coroutine[Any, Any, object]:
         if _takes_ready(self._factory):

@@ -75,6 +75,26 @@ def _root(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; it is made if there is none.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write a small project that runs green: rig, event, cases, a controller to begin with, tests, CI."""
+    with errors():
+        import json
+
+        from bench.init import init as write
+
+        written = write(folder)
+        if as_json:
+            typer.echo(json.dumps({"folder": str(folder), "files": [str(path) for path in written]}))
+            return
+        for path in written:
+            typer.echo(path)
+        typer.echo(f"next: {'' if folder == Path() else f'cd {folder} && '}pytest", err=True)
+
+
+@app.command()
 def run(
     case: Annotated[str, typer.Argument(help="A case or suite: suite:demo, or a file.")],
     rig: Annotated[str | None, typer.Option(help="Play it on this rig instead.")] = None,

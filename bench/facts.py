@@ -93,6 +93,8 @@ class RunFacts:
     """What was odd in how the controller behaved towards the bench."""
     contacts: Mapping[str, int] = field(default_factory=dict)
     """Requests answered, by device kind: `meter`, `pdu`, `miner`, `signal`."""
+    busiest: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """By device kind: the one that got most requests within one minute, and how many."""
     occurrences: tuple[Occurrence, ...] = ()
     meter_gap_ns: int = 0
     judged_by: str = ""

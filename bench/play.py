@@ -24,7 +24,7 @@ from bench.descriptors import make_room
 from bench.layout import lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
-from bench.record import Recorder, Truth
+from bench.record import Recorder
 from bench.rig import Rig
 from bench.rig_file import load_rig
 from bench.services import load_service
@@ -102,7 +102,7 @@ def plan(case: Case) -> Plan:
 
 def _check_restarts(case: Case, profile: Profile, where: str) -> None:
     """Raises ConfigError for a restart that the run would be over before."""
-    restarts = case.table.sut.restart if isinstance(case.table.sut, SubprocessSut) else ()
+    restarts = case.table.sut.restart if isinstance(case.table.sut, SubprocessSut | PythonSut) else ()
     for place, restart in enumerate(restarts):
         if restart.at >= profile.duration_ns:
             raise ConfigError(
@@ -291,20 +291,13 @@ class _Run:
         rig.traffic.write(self.folder / "frames.parquet")
         if rig.real is not None:
             rig.real.samples.write(self.folder)
-        truth = Truth(
-            log=rig.fleet.log,
-            weight=rig.site.row_weights(),
-            nominal_w=rig.fleet.nominal_w,
-            miners=tuple(spec.id for spec in rig.fleet.specs),
-            loads=rig.site.loads(),
-            idle_w=rig.site.spec.idle_w,
-        )
         self.recorder.finish(
             end,
-            truth,
+            rig.truth(),
             rig.grid.observed(end),
             contacts=dict(rig.traffic.requests),
             frames_dropped=rig.traffic.dropped,
+            busiest=rig.busiest(),
             lateness_p99_ns=self.clock.lateness.p99_ns,
             lateness_max_ns=self.clock.lateness.max_ns,
             network_defects=rig.network.defects,

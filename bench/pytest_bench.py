@@ -5,6 +5,7 @@ Owns what a test collects on its way; playing and judging are the same functions
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -89,30 +90,39 @@ class RunView:
 
 
 class Bench:
-    """What a test does with the bench. Runs go into `folder`; `defaults` are keys of a case from the test's markers."""
+    """What a test does with the bench. Runs go into `folder`; `defaults` are keys of a case from the test's markers,
+    `changes` what pytest's options say instead of files and tests."""
 
-    def __init__(self, item: pytest.Item, folder: Path, defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, item: pytest.Item, folder: Path, defaults: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+    ) -> None:
         self.runs: list[RunView] = []
         self.verified: list[Verified] = []
         self.folder = folder
         self._item = item
         self._defaults = defaults
+        self._changes = changes or {}
 
     def play(self, case: str | None = None, *, seed: int | None = None, **keys: Any) -> RunView:
         """Play a case and judge it under its services; a FAIL there fails the test when it ends.
 
         `case` is a case file; `keys` are keys of such a file and come on top of it and of the test's markers, or say
-        everything where there is no file. Paths are relative to the test's file. Raises BenchVoid for an experiment
-        that did not take place, BenchBroke for what only the user can mend.
+        everything where there is no file. Paths are relative to the test's file. pytest's options come last, but for a
+        `seed` that the test itself insists on. Raises BenchVoid for an experiment that did not take place, BenchBroke
+        for what only the user can mend.
         """
         __tracebackhide__ = True
+        if _in_a_loop():
+            raise pytest_plugin.BenchBroke("play starts an event loop of its own; write `def`, not `async def`")
+        insisted = {} if seed is None else {"seeds": (seed,)}
         try:
-            played = self._case(case, {**self._defaults, **keys, **({} if seed is None else {"seeds": (seed,)})})
+            played = self._case(case, {**self._defaults, **keys}, {**self._changes, **insisted})
         except ConfigError as error:
             raise pytest_plugin.BenchBroke(str(error)) from None
-        folder = self.folder if not self.runs else self.folder.with_name(f"{self.folder.name}.{len(self.runs) + 1}")
+        number = len(self.runs) + 1
+        folder = self.folder if number == 1 else self.folder.with_name(f"{self.folder.name}.{number}")
         verdict, facts = pytest_plugin.play(played, folder)
-        pytest_plugin.record(self._item, verdict, facts)
+        pytest_plugin.record(self._item, played, verdict, facts, number)
         if facts is None:
             raise pytest_plugin.BenchBroke("\n".join(verdict.reasons))
         if verdict.validity is Validity.VOID:
@@ -136,6 +146,7 @@ class Bench:
         known = Verified(name, value, limit, decide(value, limit))
         self.verified.append(known)
         self._tell(f"verify.{name}", str(known))
+        self._item.add_report_section("call", "ramprig", f"{known}\n")
         return known
 
     def measure(self, name: str, measured: Measured | float) -> None:
@@ -177,9 +188,10 @@ class Bench:
             if strict:
                 raise pytest_plugin.CaseFailed("DONE: the test asked for `bench` and judged nothing")
 
-    def _case(self, case: str | None, keys: Mapping[str, Any]) -> Case:
+    def _case(self, case: str | None, own: Mapping[str, Any], changes: Mapping[str, Any]) -> Case:
         origin = self._item.path
-        keys = {key: self._absolute(value) if key in _PATHS else value for key, value in keys.items()}
+        keys = {key: self._absolute(value) if key in _PATHS else value for key, value in own.items()}
+        keys |= changes
         if case is None:
             name = re.sub(r"[^a-z0-9_.-]+", "-", self._item.name.lower()).strip("-._")
             table = validate({"id": name, **keys}, CaseTable, f"{origin.name}: {self._item.name}: play")
@@ -196,6 +208,13 @@ class Bench:
 
     def _tell(self, name: str, text: str) -> None:
         self._item.user_properties.append((f"ramprig.{name}", text))
+
+
+def _in_a_loop() -> bool:
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
 
 
 def _bound(text: object, unit: str) -> float | None:

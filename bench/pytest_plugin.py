@@ -7,6 +7,8 @@ and imports only pytest and the standard library until a case is played.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import zlib
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from bench.case_file import Case
     from bench.facts import RunFacts
@@ -53,24 +55,87 @@ class CaseFailed(Exception):  # noqa: N818 an outcome of a case
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ramprig", "ramprig: controllers of flexible load on an emulated site")
     group.addoption(
-        "--ramprig-runs-dir", metavar="DIR", default=os.path.join("runs", "pytest"),  # noqa: PTH118 text for the help
+        "--ramprig-out", "--ramprig-runs-dir", metavar="DIR", dest="ramprig_out",
+        default=os.path.join("runs", "pytest"),  # noqa: PTH118 text for the help
         help="folder for run folders and reports, from where pytest's root is (default: %(default)s)",
     )  # fmt: skip
     group.addoption(
         "--ramprig-strict", action="store_true", default=False,
         help="a test that asked for `bench` and judged nothing fails",
     )  # fmt: skip
+    group.addoption(
+        "--ramprig-seeds", "--ramprig-seed", metavar="SEEDS", dest="ramprig_seeds",
+        help="play every case and every test of `bench` once with each of these seeds instead, for example 1,2,10-19",
+    )  # fmt: skip
+    group.addoption("--ramprig-rig", metavar="RIG", help="play on this rig instead")
+    group.addoption("--ramprig-sut", metavar="SUT", help="attach this controller instead, written as for `ramprig run`")
+    group.addoption("--ramprig-time", choices=("virtual", "real"), help="play in this time instead")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(Hooks)
+
+
+class Hooks:
+    """What a conftest may implement."""
+
+    @pytest.hookspec
+    def pytest_ramprig_judged(self, item: pytest.Item, verdict: CaseVerdict) -> None:
+        """A run has its verdict, and its reports stand in `verdict.folder`. Called in the process that played it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    config.stash[_CHANGES] = _changes(config)
+
+
+_CHANGES = pytest.StashKey["Mapping[str, Any]"]()
+_MOST_SEEDS = 10_000
+
+
+def _changes(config: pytest.Config) -> dict[str, Any]:
+    """Keys of a case that the options say instead of every file and test. Raises UsageError naming the option."""
+    changes: dict[str, Any] = {}
+    rig, sut, time = (config.getoption(f"ramprig_{name}") for name in ("rig", "sut", "time"))
+    if rig or sut or time:
+        from bench.case_file import overrides
+        from bench.config import ConfigError
+
+        try:
+            changes = overrides(rig, sut, time)
+        except ConfigError as error:
+            raise pytest.UsageError(str(error).replace("--sut", "--ramprig-sut", 1)) from None
+    text = config.getoption("ramprig_seeds")
+    if text is not None:
+        changes["seeds"] = _seeds(text)
+    return changes
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
+        if found is None:
+            raise pytest.UsageError(f"--ramprig-seeds: {part!r} is no seed; write whole numbers, for example 1,2,10-19")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 0 <= last - first < _MOST_SEEDS:
+            raise pytest.UsageError(
+                f"--ramprig-seeds: {part.strip()}: write the lower one first, and {_MOST_SEEDS} at most"
+            )
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def changes_of(config: pytest.Config) -> Mapping[str, Any]:
+    """What the options say instead of every case file and every test."""
+    return config.stash[_CHANGES]
 
 
 def run_folder(item: pytest.Item) -> Path:
     """Where an item's run goes: one folder for each node id, and for each worker of xdist."""
     config = item.config
-    root = config.rootpath / str(config.getoption("--ramprig-runs-dir"))
+    root = config.rootpath / str(config.getoption("ramprig_out"))
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", item.nodeid).strip("_")[-80:]
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     return root / "-".join(filter(None, (name, f"{zlib.crc32(item.nodeid.encode()):08x}", worker)))
@@ -91,7 +156,7 @@ class CaseFile(pytest.File):
         from bench.config import ConfigError
 
         try:
-            _, cases = load_cases(str(self.path))
+            _, cases = load_cases(str(self.path), changes_of(self.config))
         except ConfigError as error:
             raise self.CollectError(str(error)) from None
         for case in cases:
@@ -107,7 +172,7 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         verdict, facts = play(self.case, run_folder(self))
-        record(self, verdict, facts)
+        record(self, self.case, verdict, facts)
         conclude(verdict)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -127,17 +192,34 @@ def play(case: Case, folder: Path) -> tuple[CaseVerdict, RunFacts | None]:
     from emulator.network import NetworkError
 
     try:
-        return run_case(plan(case), folder)
+        with _alone(folder.parent) if case.table.time == "real" else contextlib.nullcontext():
+            return run_case(plan(case), folder)
     except (ConfigError, NetworkError) as error:
         raise BenchBroke(str(error)) from None
 
 
-def record(item: pytest.Item, verdict: CaseVerdict, facts: RunFacts | None) -> None:
-    """Put on the item what JUnit shall tell about the run."""
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One run in real time after another, also among the workers of xdist: all want the vendors' own ports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".real-time.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def record(item: pytest.Item, case: Case, verdict: CaseVerdict, facts: RunFacts | None, number: int = 1) -> None:
+    """Put on the item what JUnit and the report of a failure shall tell about its run, the `number`-th from 1."""
+    from bench.report.words import case_word
+
     info = {} if facts is None else facts.info
     versions = info.get("versions")
     told = {
         "run_id": verdict.id if facts is None else facts.run_id,
+        "case": case.id,
+        "rig": case.table.rig,
+        "profile": case.table.profile,
+        "sut": info.get("sut", case.table.sut.kind),
+        "time": case.table.time,
         "folder": verdict.folder,
         "seed": verdict.seed,
         "outcome": verdict.outcome.name,
@@ -146,7 +228,11 @@ def record(item: pytest.Item, verdict: CaseVerdict, facts: RunFacts | None) -> N
         "commit": info.get("commit", ""),
         **{f"version.{name}": text for name, text in (versions.items() if isinstance(versions, dict) else ())},
     }
-    item.user_properties += [(f"ramprig.{name}", str(value)) for name, value in told.items()]
+    prefix = "ramprig." if number == 1 else f"ramprig.{number}."
+    item.user_properties += [(f"{prefix}{name}", str(value)) for name, value in told.items()]
+    word, report = case_word(verdict), Path(verdict.folder) / "report.html"
+    item.add_report_section("call", "ramprig", f"{case.id}, seed {verdict.seed}: {word}; {report}\n")
+    item.ihook.pytest_ramprig_judged(item=item, verdict=verdict)
 
 
 def conclude(verdict: CaseVerdict) -> None:
@@ -187,9 +273,18 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     faults = [table for marker in item.iter_markers("faults") for table in marker.args]
     if faults:
         defaults["fault"] = tuple(faults)
-    made = Bench(item, run_folder(item), defaults)
+    changes = dict(changes_of(item.config))
+    if "seeds" in changes:
+        changes["seeds"] = (request.param,)
+    made = Bench(item, run_folder(item), defaults, changes)
     item.stash[_BENCH] = made
     return made
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    seeds = changes_of(metafunc.config).get("seeds")
+    if seeds and "bench" in metafunc.fixturenames:
+        metafunc.parametrize("bench", seeds, indirect=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -201,6 +201,7 @@ def _facts(
         sut_exit=str(stop.get("sut_exit", "")) or next(iter(exits), ""),
         sut_notes=tuple(map(str, stop.get("sut_notes", ()))),
         contacts={str(kind): int(number) for kind, number in stop.get("contacts", {}).items()},
+        busiest={str(kind): (str(one), int(number)) for kind, (one, number) in stop.get("busiest", {}).items()},
         occurrences=occurrences,
         meter_gap_ns=gap_ns,
         judged_by=str(about.get("judged_by", "")),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench.config import ConfigError
 from bench.interfaces import Interfaces
 from bench.layout import DISPATCH, POI, POOL
+from bench.record import Truth
 from bench.relay_settings import settings_of
 from bench.tap import Tap, Traffic
 from bench.wiring import Wiring
@@ -33,6 +34,7 @@ from emulator.pool.shares import ShareSource
 from emulator.protection.relay import FeederRelay
 from emulator.site import Site
 from emulator.timeline import Signal
+from emulator.wire import SECOND
 from firmware_mocks.miners.base import HostInfo
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Wakes:
     def _wake(self) -> None:
         self._relay.woken(self._clock.now())
         self.arm()
+
+
+BUSY_NS = 60 * SECOND
+"""Over which requests to one device are counted."""
 
 
 class Rig:
@@ -190,6 +196,27 @@ class Rig:
             return None
         seen = self.pool.site_hash_rate(start, stop)
         return {"hash_rate_ths": seen.ths, "shares": seen.shares}
+
+    def truth(self) -> Truth:
+        """What the site's power has really been so far; `fleet.advance` says how far that is."""
+        return Truth(
+            log=self.fleet.log,
+            weight=self.site.row_weights(),
+            nominal_w=self.fleet.nominal_w,
+            miners=tuple(spec.id for spec in self.fleet.specs),
+            loads=self.site.loads(),
+            idle_w=self.site.spec.idle_w,
+        )
+
+    def busiest(self) -> dict[str, tuple[str, int]]:
+        """By kind of device (`miner`, `pdu`, ...): the one that got most requests within one minute, and how many."""
+        sorts = self.layout.sorts()
+        most: dict[str, tuple[str, int]] = {}
+        for device, requests in self.traffic.most_requests(BUSY_NS).items():
+            kind = sorts[device]
+            if requests > most.get(kind, ("", 0))[1]:
+                most[kind] = (device, requests)
+        return most
 
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
         """(id, what, address, ports) of every device, for people."""

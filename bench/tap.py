@@ -6,6 +6,7 @@ frames; what the bytes mean is the device's business.
 
 from __future__ import annotations
 
+from collections import deque
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -84,20 +85,38 @@ class Traffic:
         """Bytes from a device to the controller."""
         self._keep(now, device, port, "out", data)
 
+    def most_requests(self, window_ns: Instant) -> dict[str, int]:
+        """The most requests that each device got within any `window_ns`, as far as frames are kept."""
+        heard: dict[str, deque[Instant]] = {}
+        most: dict[str, int] = {}
+        for now, device, _, direction, _ in self._all_frames():
+            if direction == "in":
+                times = heard.setdefault(device, deque())
+                times.append(now)
+                while times[0] <= now - window_ns:
+                    times.popleft()
+                most[device] = max(most.get(device, 0), len(times))
+        return most
+
     def write(self, file: Path) -> None:
         """The frames as a Parquet file: t_ns, device, port, direction, bytes."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         names = ("t_ns", "device", "port", "direction", "bytes")
+        frames = self._all_frames()
+        columns = zip(*frames, strict=True) if frames else ([],) * len(names)
+        pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), file, compression="zstd")
+
+    def _all_frames(self) -> list[tuple[Instant, str, int, str, bytes]]:
+        """Frames and exchanges in the order of time: a reply was taken down when it was made, not when it left."""
         frames = self.frames.copy()
         for journal in self._journals.values():
             for now, (device, port), asked, said in journal.exchanges():
                 frames.append((now, device, port, "in", asked[:MOST_BYTES]))
                 frames.append((now, device, port, "out", said[:MOST_BYTES]))
-        frames.sort(key=itemgetter(0))  # a reply was taken down when it was made, not when it left
-        columns = zip(*frames, strict=True) if frames else ([],) * len(names)
-        pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), file, compression="zstd")
+        frames.sort(key=itemgetter(0))
+        return frames
 
     def _keep(self, now: Instant, device: str, port: int, direction: str, data: bytes) -> None:
         if len(self.frames) < MOST_FRAMES:

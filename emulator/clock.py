@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, cast
@@ -35,6 +35,7 @@ __all__ = [
     "VirtualLoop",
     "VirtualTimeError",
     "run",
+    "stepped",
 ]
 
 T = TypeVar("T")
@@ -308,6 +309,17 @@ def run(
                         await clock.settle()
 
         return runner.run(body())
+
+
+@contextlib.contextmanager
+def stepped() -> Iterator[tuple[Clock, Callable[[Coroutine[Any, Any, T]], T]]]:
+    """A virtual clock that moves only while a coroutine given to the function beside it runs, and rests in between.
+
+    For callers that are no coroutines and decide from step to step what happens next. What is left at the end is
+    cancelled.
+    """
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        yield Clock(cast(VirtualLoop, runner.get_loop())), runner.run
 
 
 @contextlib.contextmanager

@@ -268,6 +268,22 @@ def still(d: Deployment, a: Arguments) -> Finding | Skip:
     return Finding(_scaled(Quantity(worst, "W", u), d.p0.value, "fraction"), (band,))
 
 
+def highest(d: Deployment, a: Arguments) -> Finding | Skip:
+    """The highest consumption from `since` to `until` after the event's start, in watts."""
+    begin, stop = d.event.start_ns + _ns(a["since"]), d.event.start_ns + _ns(a["until"])
+    if stop > d.end_ns:
+        return Skip(f"the recording ends {(d.end_ns - d.event.start_ns) / _S:g} s after the event's start")
+    band = () if a.most is None else (Band(f"at most {a.most / 1e3:g} kW", begin, stop, high_w=a.most),)
+    return Finding(measure.maximum(d.power, begin, stop), band)
+
+
+def busiest(d: Deployment, _: Arguments) -> Finding | Skip:
+    """The most requests that any one miner or PDU got within one minute of the run."""
+    found = max((d.facts.busiest.get(kind, ("", 0)) for kind in ("miner", "pdu")), key=lambda one: one[1])
+    note = f"{found[0]} got most." if found[0] else "Neither a miner nor a PDU was spoken to."
+    return Finding(Quantity(found[1], "1"), note=note)
+
+
 _DELIVERY = {"low": "fraction", "deadline": "s", "for_good": "s"}
 
 FORMULAS: Mapping[str, Formula] = {
@@ -291,6 +307,8 @@ FORMULAS: Mapping[str, Formula] = {
         linear, "fraction", {"settle": "s", "length": "s", "width": "s", "zero": "Hz", "band": "Hz"}
     ),
     "still": Formula(still, "fraction", {"span": "s"}),
+    "highest": Formula(highest, "W", {"since": "s", "until": "s"}),
+    "busiest": Formula(busiest, "1", {}),
 }  # fmt: skip
 """Every formula a service file may name."""
 

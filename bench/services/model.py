@@ -51,6 +51,7 @@ FACTORS: Mapping[str, tuple[str, float]] = {
     "W": ("W", 1.0),
     "kW": ("W", 1e3),
     "MW": ("W", 1e6),
+    "requests": ("1", 1.0),
 }
 """Units a figure may be written in, with the base unit and the factor to it."""
 

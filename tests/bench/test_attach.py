@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from bench.attach import Adapter, Context, NullSut, PythonSut, SubprocessSut, SutTable, build, controllers
+from bench.attach import (
+    Adapter,
+    Context,
+    NullSut,
+    PythonSut,
+    RestartTable,
+    SubprocessSut,
+    SutTable,
+    build,
+    controllers,
+)
 from bench.config import ConfigError, Table, validate
 from emulator.clock import Clock, run
 from emulator.wire import SECOND
@@ -77,6 +87,10 @@ def says_ready(inventory: dict[str, Any], config: Any, *, ready: Callable[[], No
 
 def table(factory: Callable[..., object], config: Any = None) -> PythonSut:
     return PythonSut(kind="python", factory=f"{Path(__file__)}:{factory.__name__}", config=config)
+
+
+def restart(**keys: str) -> RestartTable:
+    return validate(keys, RestartTable, "case.toml")
 
 
 def play(
@@ -314,3 +328,28 @@ def test_a_wrong_table_is_named_with_its_remedy(sut: object, sentence: str) -> N
 @pytest.mark.parametrize("name", controllers())
 def test_every_controller_that_ships_can_be_attached(name: str, tmp_path: Path) -> None:
     build(validate({"sut": f"controller:{name}"}, Holder, "case.toml").sut, tmp_path, "virtual")
+
+
+def test_a_planned_restart_begins_anew_at_its_instant_and_is_no_end(tmp_path: Path) -> None:
+    sut = table(says_ready).model_copy(update={"restart": (restart(at="10 s", down="5 s"),)})
+
+    async def ready_then_a_minute(adapter: Adapter, clock: Clock) -> tuple[str, list[str]]:
+        await adapter.ready(30 * SECOND)
+        await clock.sleep(60 * SECOND)
+        return adapter.exit, [line.split()[0] for line in (tmp_path / "log.txt").read_text().splitlines()]
+
+    adapter, seen = play(sut, tmp_path, ready_then_a_minute)
+    assert seen == ("", ["2.000000", "47.000000"])  # the profile's zero is at 30 s; 10 s later it ends, 5 s it is away
+    assert (adapter.exit, adapter.stubborn) == ("", "")
+
+
+def test_a_controller_that_has_ended_is_not_restarted(tmp_path: Path) -> None:
+    sut = table(crashes).model_copy(update={"restart": (restart(at="20 s"),)})
+
+    async def long(adapter: Adapter, clock: Clock) -> str:
+        await adapter.ready(30 * SECOND)
+        await clock.sleep(90 * SECOND)
+        return adapter.exit
+
+    _, reason = play(sut, tmp_path, long)
+    assert reason == "controller raised ValueError: no such meter at t = 41.2 s"

@@ -223,6 +223,74 @@ def test_runs_go_where_the_option_says(project: pytest.Pytester) -> None:
     assert (folder / "verdict.json").is_file()
 
 
+def test_options_replace_rig_controller_and_seeds_of_files_and_tests(project: pytest.Pytester) -> None:
+    cases(project, a=PASSES, b=TOO_SLOW)
+    (project.path / "five.toml").write_text((project.path / "four.toml").read_text().replace('"four"', '"five"'))
+    project.makepyfile(
+        test_it="""
+        def test_it(bench):
+            run = bench.play("a.case.toml")
+            assert run.facts.info["rig"].endswith("five.toml")
+            assert bench.play("a.case.toml", seed=9).facts.seed == 9
+        """
+    )
+    options = ("--ramprig-rig=five.toml", "--ramprig-seeds=4,7-8", "--ramprig-time=virtual")
+    listed = run(project, *options, "--collect-only", "-q")
+    wanted = [f"a.case.toml::passes[[]{seed}]" for seed in (4, 7, 8)]
+    wanted += [f"b.case.toml::too-slow[[]{seed}]" for seed in (4, 7, 8)]
+    listed.stdout.fnmatch_lines([*wanted, *(f"test_it.py::test_it[[]{seed}]" for seed in (4, 7, 8))])
+    done = run(project, *options, "--junit-xml=junit.xml", "test_it.py")
+    done.assert_outcomes(passed=3)
+    told = properties(junit(project)["test_it[7]"])
+    assert (told["ramprig.seed"], told["ramprig.2.seed"]) == ("7", "9")
+    assert told["ramprig.rig"] == str(project.path / "five.toml")
+    run(project, "--ramprig-sut=null", "a.case.toml").stdout.fnmatch_lines(["*1 void*"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--ramprig-seeds=1,x", "*--ramprig-seeds: 'x' is no seed; write whole numbers, for example 1,2,10-19*"),
+        ("--ramprig-seeds=9-2", "*--ramprig-seeds: 9-2: write the lower one first*"),
+        ("--ramprig-sut=controller:refrence", '*--ramprig-sut: *; did you mean "reference"?*'),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_sentence(project: pytest.Pytester, option: str, message: str) -> None:
+    result = run(project, option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_a_failure_names_its_report_and_a_hook_hears_of_each_verdict(project: pytest.Pytester) -> None:
+    cases(project, a=PASSES)
+    project.makeconftest(
+        "def pytest_ramprig_judged(item, verdict):\n    print('heard', item.name, verdict.outcome.name)\n"
+    )
+    project.makepyfile(test_it="def test_it(bench):\n    bench.play('a.case.toml')\n    assert False, 'not so'\n")
+    result = run(project, "-s")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*heard passes[[]1] PASS*", "*heard test_it PASS*", "passes, seed 1: PASS; *report.html"]
+    )
+
+
+def test_a_coroutine_is_told_to_be_a_function(project: pytest.Pytester) -> None:
+    cases(project, a=PASSES)
+    project.makepyfile(
+        test_it="""
+        from emulator import clock
+
+        def test_it(bench):
+            async def main(_clock):
+                bench.play("a.case.toml")
+            clock.run(main)
+        """
+    )
+    result = run(project, "test_it.py", "--junit-xml=junit.xml")
+    result.stdout.fnmatch_lines(["*play starts an event loop of its own; write `def`, not `async def`*"])
+    assert junit(project)["test_it"].find("error") is not None
+
+
 @pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not installed")
 def test_workers_of_xdist_say_the_same(project: pytest.Pytester) -> None:
     cases(project, a=PASSES, c=NOBODY)

@@ -188,7 +188,8 @@ def test_every_formula_is_the_reason_for_some_failure_here() -> None:
     formulas = {
         check.formula for name in list_services() for check in load_service(name).checks if (name, check.id) in killed
     }
-    assert formulas | {"rise"} == set(FORMULAS)  # `rise` by the megawatt test above
+    # `rise` by the megawatt test above, the last two by what a rule machine finds (tests/bench/test_machine.py)
+    assert formulas | {"rise", "highest", "busiest"} == set(FORMULAS)
 
 
 # ------------------------------------------------------------------------------------------------------------ the clock

@@ -29,6 +29,7 @@ from emulator.clock import (
     VirtualLoop,
     VirtualTimeError,
     run,
+    stepped,
 )
 from emulator.wire import MILLISECOND, MINUTE, SECOND
 
@@ -492,3 +493,24 @@ def test_a_callback_that_fails_is_reported_and_the_run_goes_on(caplog: pytest.Lo
     with caplog.at_level(logging.ERROR, "asyncio"):
         assert run(main) == 2 * SECOND
     assert "callback" in caplog.text
+
+
+def test_a_stepped_clock_rests_between_steps_and_its_tasks_wait() -> None:
+    ticks: list[int] = []
+
+    async def tick(clock: Clock) -> None:
+        while True:
+            await clock.sleep(SECOND)
+            ticks.append(clock.now())
+
+    async def begin(clock: Clock) -> asyncio.Task[None]:
+        return asyncio.create_task(tick(clock))
+
+    with stepped() as (clock, do):
+        task = do(begin(clock))
+        do(clock.sleep(2 * SECOND + 1))
+        assert ticks == [SECOND, 2 * SECOND]
+        assert clock.now() == 2 * SECOND + 1
+        do(clock.sleep(SECOND))
+        assert len(ticks) == 3
+    assert task.cancelled()
