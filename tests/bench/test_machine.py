@@ -40,11 +40,12 @@ SETTINGS = {
 }
 CONTROLLERS = '''
 import asyncio
+from firmware_mocks.controllers.modbus_link import Links
 from firmware_mocks.controllers import drivers
 
 
 def device(entry):
-    return drivers.ModbusUnit(entry["address"], entry["port"], entry["unit"], 1.0)
+    return drivers.ModbusUnit(Links(1.0).to(entry), entry["unit"])
 
 
 async def fragile(inventory, config, *, ready):
