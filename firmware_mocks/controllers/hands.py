@@ -18,6 +18,9 @@ from firmware_mocks.controllers.settings import Retry
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+_SLEEP_SHARE = 0.2
+"""No miner is taken to draw more of its nameplate asleep: a Bitaxe Max has 12 W in all, and 2 W asleep."""
+
 
 class Hand(Generic[T]):
     """Brings one device into the state that is wanted and does not let go before the device confirms it.
@@ -91,7 +94,8 @@ class MinerHand:
         self.nominal_w = float(entry["nominal_w"])
         self.held_w = 0.0
         self.powered = True
-        self._driver, self._gate, self._sleep_w, self._retry = driver, gate, sleep_w, retry
+        self._driver, self._gate, self._retry = driver, gate, retry
+        self._sleep_w = min(sleep_w, _SLEEP_SHARE * self.nominal_w)
         self._touched = False
         self._hand: Hand[Mode] = Hand(self.id, self._set_mode, "mine", retry, lambda: in_trouble(self))
 

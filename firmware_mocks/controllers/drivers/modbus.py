@@ -1,4 +1,4 @@
-"""How the reference controller speaks to meters, PDUs, dispatch blocks and miners.
+"""How the reference controller speaks to meters, PDUs and dispatch blocks: Modbus TCP through pymodbus.
 
 One short class a product: a request, its reply, and `DeviceError` for everything that is not a good answer. It decides
 nothing and repeats nothing (`hands.py` does). These are clients of real devices: nothing of the emulator is imported.
@@ -7,27 +7,19 @@ nothing and repeats nothing (`hands.py` does). These are clients of real devices
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Protocol
 
-import httpx
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-Mode: TypeAlias = Literal["mine", "sleep"]
+from firmware_mocks.controllers.drivers.base import DeviceError
 
-_LONGEST_REPLY = 1 << 20
 _RELAY_S = 0.1
 """A PDU's relay has moved this long after the acknowledgement. estimate"""
-_CARRIED_BACK = ("bitmain-fan-ctrl", "bitmain-fan-pwm", "pools")
-
-
-class DeviceError(Exception):
-    """A device did not give a good answer: no connection, no reply in time, an exception code, a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,141 +170,6 @@ class Pdu(Protocol):
         ...
 
 
-class Miner(Protocol):
-    """A miner whose firmware can be put to sleep."""
-
-    async def set_mode(self, mode: Mode) -> None:
-        """Ask for `mode` and read back that it is set. Raises DeviceError."""
-        ...
-
-
-class LuxOs:
-    """LuxOS on its 4028 socket: one request a connection, writes inside a session that only one client can have."""
-
-    def __init__(self, address: str, port: int, timeout_s: float) -> None:
-        self._address, self._port, self._timeout_s = address, port, timeout_s
-
-    async def set_mode(self, mode: Mode) -> None:
-        """`curtail` within a session, then read CurtailMode back. A foreign session is borrowed and left open."""
-        logon = await self._ask("logon")
-        own = _succeeded(logon)
-        session = _row(logon if own else await self._ask("session"), "SESSION").get("SessionID", "")
-        if not session:
-            raise DeviceError(f"{self._address}: no session to be had: {_message(logon)}")
-        try:
-            reply = await self._ask("curtail", f"{session},{'sleep' if mode == 'sleep' else 'wakeup'}")
-            if not _succeeded(reply) and "already" not in _message(reply).lower():
-                raise DeviceError(f"{self._address}: curtail: {_message(reply)}")
-        finally:
-            if own:
-                await self._ask("logoff", str(session))
-        shown = _row(await self._ask("config"), "CONFIG").get("CurtailMode")
-        if (shown == "Sleep") != (mode == "sleep"):
-            raise DeviceError(f"{self._address}: acknowledged {mode} and shows CurtailMode {shown}")
-
-    async def _ask(self, command: str, parameter: str = "") -> dict[str, Any]:
-        request = {"command": command, **({"parameter": parameter} if parameter else {})}
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                reader, writer = await asyncio.open_connection(self._address, self._port, limit=_LONGEST_REPLY)
-                try:
-                    writer.write(json.dumps(request).encode())
-                    text = await _until_nul(reader)
-                finally:
-                    writer.close()
-            reply = json.loads(text)
-        except (OSError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
-            raise DeviceError(f"{self._address}: {command}: {error or 'no reply in time'}") from error
-        if not isinstance(reply, dict):
-            raise DeviceError(f"{self._address}: {command}: reply is no object")
-        return reply
-
-
-async def _until_nul(reader: asyncio.StreamReader) -> bytes:
-    """A reply ends with a NUL or with the connection."""
-    try:
-        return (await reader.readuntil(b"\x00"))[:-1]
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-
-
-def _row(reply: Mapping[str, Any], section: str) -> Mapping[str, Any]:
-    rows = reply.get(section)
-    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
-
-
-def _succeeded(reply: Mapping[str, Any]) -> bool:
-    return _row(reply, "STATUS").get("STATUS") in ("S", "I")
-
-
-def _message(reply: Mapping[str, Any]) -> str:
-    return str(_row(reply, "STATUS").get("Msg", "no status"))
-
-
-class AntminerStock:
-    """Bitmain stock firmware on its web port: Digest, and a write that carries the whole configuration page back.
-
-    Which of the two mode keys counts differs between images (miner_type and date), so both are written.
-    """
-
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
-        self._base = f"http://{address}:{port}/cgi-bin"
-        self._http = http
-        self._auth = httpx.DigestAuth(credentials.get("username", "root"), credentials.get("password", "root"))
-
-    async def set_mode(self, mode: Mode) -> None:
-        """Write the work mode and read the configuration back."""
-        code = 1 if mode == "sleep" else 0
-        page = await self._call("GET", "get_miner_conf.cgi")
-        if _work_mode(page) != code:
-            change: dict[str, Any] = {key: page[key] for key in _CARRIED_BACK if key in page}
-            change["freq-level"] = str(page.get("bitmain-freq-level", "100"))
-            change["miner-mode"] = change["bitmain-work-mode"] = code
-            reply = await self._call("POST", "set_miner_conf.cgi", change)
-            if reply.get("stats") != "success":
-                raise DeviceError(f"{self._base}: set_miner_conf: {reply.get('msg', reply)}")
-            shown = _work_mode(await self._call("GET", "get_miner_conf.cgi"))
-            if shown != code:
-                raise DeviceError(f"{self._base}: acknowledged {mode} and shows work mode {shown}")
-
-    async def _call(self, method: str, page: str, body: object = None) -> dict[str, Any]:
-        try:
-            reply = await self._http.request(method, f"{self._base}/{page}", json=body, auth=self._auth)
-            reply.raise_for_status()
-            content = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise DeviceError(f"{self._base}/{page}: {error or type(error).__name__}") from error
-        if not isinstance(content, dict):
-            raise DeviceError(f"{self._base}/{page}: reply is no object")
-        return content
-
-
-def _work_mode(page: Mapping[str, Any]) -> int | None:
-    try:
-        return int(page["bitmain-work-mode"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 METERS: dict[str, type[Sdm630]] = {"eastron_sdm630": Sdm630}
 PDUS: dict[str, type[NetioPdu]] = {"netio_powerpdu_4ps": NetioPdu}
 SIGNALS: dict[str, type[DispatchBlock]] = {"ramprig_dispatch": DispatchBlock}
-
-
-def http_client(command_timeout_s: float, request_timeout_s: float) -> httpx.AsyncClient:
-    """One client for all miners. Connections are not kept: small embedded web servers have few to give."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    timeout = httpx.Timeout(command_timeout_s, connect=request_timeout_s)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, verify=False)  # noqa: S501 - plain HTTP only
-
-
-def miner(entry: Mapping[str, Any], http: httpx.AsyncClient, request_timeout_s: float) -> Miner | None:
-    """The driver for an inventory entry; None for a firmware this controller cannot put to sleep."""
-    address, ports = entry["address"], entry["ports"]
-    match entry["firmware"]:
-        case "luxos":
-            return LuxOs(address, ports["api"], request_timeout_s)
-        case "antminer-stock":
-            return AntminerStock(address, ports["web"], entry["credentials"], http)
-        case _:
-            return None
