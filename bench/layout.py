@@ -20,6 +20,7 @@ from emulator.modbus.products import ProductError
 from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
 from emulator.site import FeederSpec, OutletSpec, PduSpec, SiteSpec, split
+from emulator.switched_load import SwitchedLoad
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ class Layout:
     def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
         return {load.id: _load(load, seed / "load" / load.id) for load in self.file.load if load.at == where}
 
+    def switched_loads(self) -> dict[str, tuple[LoadTable, ...]]:
+        """Loads besides miners that stand behind an outlet, by its id."""
+        outlets = dict.fromkeys(load.outlet for load in self.file.load if load.outlet is not None)
+        return {one: tuple(load for load in self.file.load if load.outlet == one) for one in outlets}
+
     def sorts(self) -> dict[str, str]:
         """What sort of thing each id is: what a fault can be aimed at."""
         sorts = {place.id: "miner" for place in self.miners}
@@ -148,6 +154,7 @@ class Layout:
 
     def inventory(self, nominal_w: float, nominal_hz: float) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md)."""
+        loads = self.switched_loads()
         return {
             "schema": 1,
             "site": {
@@ -164,7 +171,13 @@ class Layout:
             "pdus": [
                 {**_modbus_entry(place.id, place.product.id, place.address, place.table.pdu.unit),
                  "outlets": [
-                     {"id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows]}
+                     {
+                         "id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows],
+                         "loads": [
+                             {"id": load.id, "kind": load.kind, "nominal_w": load.power}
+                             for load in loads.get(outlet.id, ())
+                         ],
+                     }
                      for index, outlet in enumerate(place.outlets, start=1)
                  ]}
                 for place in self.pdus
@@ -240,9 +253,17 @@ class _Planner:
         if self._file.pool:
             pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
             self._named(POOL, "the pool", pool)
+        self._check_loads(pdus)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
         return Layout(self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool)
+
+    def _check_loads(self, pdus: list[PduPlace]) -> None:
+        known = [outlet.id for pdu in pdus for outlet in pdu.outlets]
+        for number, load in enumerate(self._file.load):
+            if load.outlet is not None and load.outlet not in known:
+                hint = did_you_mean(load.outlet, known)
+                self._wrong(f"load[{number}].outlet: no outlet {load.outlet!r} on this rig{hint}")
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -355,9 +376,14 @@ class _Planner:
 
 
 def _load(table: LoadTable, seed: Seed) -> Signal:
+    drawn = _drawn(table, seed)
+    return drawn if table.outlet is None else SwitchedLoad(drawn)
+
+
+def _drawn(table: LoadTable, seed: Seed) -> Signal:
     match table.kind:
         case "house":
-            return loads.house(table.power)
+            return loads.house(table.power, table.points)
         case "ai_training":
             return loads.ai_training(table.power, table.duration, seed, iteration_s=table.iteration * 1e-9)
         case "solar":

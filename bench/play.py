@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, build
 from bench.collection import let_go, standing
+from bench.conduct import conduct
 from bench.config import ConfigError
-from bench.layout import lay_out
+from bench.layout import POI, lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
 from bench.record import Recorder, Truth
@@ -241,6 +242,9 @@ class _Run:
         for at, script, rows in rig.commands:
             shown = [rig.fleet.specs[row].id for row in rows[:20]]
             self.recorder.event(at, "miners", script=script, count=len(rows), miners=shown)
+        for name, load in rig.switched_loads.items():
+            for at, closed in load.moves:
+                self.recorder.event(at, "load", load=name, closed=closed)
         rig.traffic.write(self.folder / "frames.parquet")
         truth = Truth(
             log=rig.fleet.log,
@@ -256,6 +260,7 @@ class _Run:
             rig.grid.observed(end),
             contacts=dict(rig.traffic.requests),
             frames_dropped=rig.traffic.dropped,
+            conduct=conduct(rig.traffic, f"meter-{POI}", self.armed_ns, end),
             lateness_p99_ns=self.clock.lateness.p99_ns,
             lateness_max_ns=self.clock.lateness.max_ns,
             network_defects=rig.network.defects,

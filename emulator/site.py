@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.fleet import Fleet
     from emulator.grid import Grid
     from emulator.seed import Seed
+    from emulator.switched_load import SwitchedLoad
     from emulator.timeline import Floats, Signal
 
 COIL_W = 8.0
@@ -228,6 +229,8 @@ class Outlet:
         self._site = site
         self._pdu = pdu
         self._moves: list[tuple[Instant, bool]] = []
+        self.loads: list[SwitchedLoad] = []
+        """Loads besides miners that stand behind it, with the losses of the point they are counted at."""
         spread = 1.0 + 0.15 * min(2.0, max(-2.0, seed.normal()))  # estimate: 15 % between units
         self.open_ns = round(pdu.open_ns * spread) if pdu.contactor else 0
         self.close_ns = round(pdu.close_ns * spread) if pdu.contactor else 0
@@ -249,6 +252,8 @@ class Outlet:
         self._moves = [*(move for move in self._moves if move[0] <= at), (at, closed)]
         follows = at + (self.close_ns if closed else self.open_ns)
         self._site.fleet.switch_mains(self.rows, closed, follows)
+        for load in self.loads:
+            load.switch(closed, follows)
         if self._site.on_mains is not None:
             self._site.on_mains(follows, self.rows, closed)
 

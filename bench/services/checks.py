@@ -15,6 +15,7 @@ from bench import measure
 from bench.facts import Series
 from bench.services.deployment import Deployment
 from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.treatment import TREATMENT
 from bench.verdict import Band, Measured, NotComputable, NotReached, Quantity
 
 _S = 10**9
@@ -291,6 +292,7 @@ FORMULAS: Mapping[str, Formula] = {
         linear, "fraction", {"settle": "s", "length": "s", "width": "s", "zero": "Hz", "band": "Hz"}
     ),
     "still": Formula(still, "fraction", {"span": "s"}),
+    **TREATMENT,
 }  # fmt: skip
 """Every formula a service file may name."""
 

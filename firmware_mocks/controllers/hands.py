@@ -142,6 +142,7 @@ class Outlet:
     """A contactor and the miners behind it, shed as one."""
 
     def __init__(self, pdu: PduHand, index: int, miners: list[MinerHand]) -> None:
+        self.id = f"{pdu.id}.{index}"
         self._pdu, self._index, self._miners = pdu, index, miners
         self.held_w = 0.0
 
@@ -167,7 +168,8 @@ class Outlet:
 class PduHand:
     """All contactors of one PDU: what is wanted of several in one go becomes one command."""
 
-    def __init__(self, device: Pdu, retry: Retry, in_trouble: Callable[[PduHand], None]) -> None:
+    def __init__(self, name: str, device: Pdu, retry: Retry, in_trouble: Callable[[PduHand], None]) -> None:
+        self.id = name
         self.outlets: list[Outlet] = []
         self._device = device
         self._hand: Hand[Mapping[int, bool]] = Hand(device.name, device.switch, {}, retry, lambda: in_trouble(self))

@@ -18,6 +18,7 @@ from pymodbus.pdu import ModbusPDU
 
 from firmware_mocks.controllers.drivers.base import DeviceError
 
+_HZ_PLACES = 4
 _RELAY_S = 0.1
 """A PDU's relay has moved this long after the acknowledgement. estimate"""
 
@@ -36,6 +37,8 @@ class DispatchReading:
 
     setpoint_w: float
     recall: int
+    heartbeat: int = 0
+    """Seconds that pass at the publisher; it stands still where the publisher is dead."""
 
 
 class ModbusUnit:
@@ -92,17 +95,27 @@ class Sdm630(ModbusUnit):
     async def read(self) -> Reading:
         """Power and frequency in one request, so that they belong together."""
         block = await self.registers(4, 0x34, 20)
-        return Reading(frequency_hz=float_hi_lo(block[18:20]), power_w=float_hi_lo(block[0:2]))
+        # 32 bits hold 59.7 as 59.7000008, which a threshold of 59.7 must not take for more
+        return Reading(round(self.value(block[18:20]), _HZ_PLACES), power_w=self.value(block[0:2]))
+
+    def value(self, registers: Sequence[int]) -> float:
+        """Two registers as this product means them."""
+        return float_hi_lo(registers)
 
 
 class DispatchBlock(ModbusUnit):
-    """Set-point block of the site's RTU, FC04: 1 recall counter, 2-3 allowed consumption kW float hi-lo, 7 flags."""
+    """Set-point block of the RTU, FC04: 1 recall counter, 2-3 allowed kW float hi-lo, 6 heartbeat, 7 flags."""
 
     async def read(self) -> DispatchReading:
         """The whole block in one request, so that set-point and recall belong together."""
         block = await self.registers(4, 0, 8)
         limited = bool(block[7] & 1)
-        return DispatchReading(setpoint_w=float_hi_lo(block[2:4]) * 1e3 if limited else math.inf, recall=block[1])
+        setpoint_w = self.watts(block[2:4]) if limited else math.inf
+        return DispatchReading(setpoint_w, recall=block[1], heartbeat=block[6])
+
+    def watts(self, registers: Sequence[int]) -> float:
+        """The allowed consumption."""
+        return float_hi_lo(registers) * 1e3
 
 
 class NetioPdu(ModbusUnit):

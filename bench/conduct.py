@@ -1,0 +1,49 @@
+"""How a controller treated the devices of a site, from the traffic that was taken down: figures for the record.
+
+Owns the counting, pure; what is too much is a service's business (`bench/services/site_conduct.toml`).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from emulator.wire import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.tap import Traffic
+    from emulator.wire import Instant
+
+_MINUTE_NS = 60 * SECOND
+_MINER = "miner-"
+"""Ids of miners begin like this on every rig."""
+
+
+def conduct(traffic: Traffic, meter: str, start: Instant, stop: Instant) -> dict[str, float]:
+    """`busiest_minute`: most requests that any one miner heard within a minute; `meter_silence_s`: the longest time in
+    [start, stop] in which `meter` was not read. Empty where frames were thrown away."""
+    if traffic.dropped:
+        return {}
+    heard: dict[str, list[Instant]] = {}
+    for at, device, _, direction, _ in traffic.frames:
+        if direction == "in":
+            heard.setdefault(device, []).append(at)
+    miners = (instants for device, instants in heard.items() if device.startswith(_MINER))
+    reads = [at for at in heard.get(meter, []) if start <= at <= stop]
+    silence_ns = max(later - earlier for earlier, later in pairwise([start, *reads, stop]))
+    return {
+        "busiest_minute": float(max((most_within(sorted(one), _MINUTE_NS) for one in miners), default=0)),
+        "meter_silence_s": silence_ns / SECOND,
+    }
+
+
+def most_within(instants: Sequence[Instant], span_ns: int) -> int:
+    """The largest number of sorted `instants` within any half-open span."""
+    most, first = 0, 0
+    for last, at in enumerate(instants):
+        while at - instants[first] >= span_ns:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
