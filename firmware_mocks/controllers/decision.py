@@ -46,37 +46,6 @@ class State(Enum):
     RETURNING = "returning"
 
 
-class Decider:
-    """Both services of a site and the memory they share."""
-
-    def __init__(self, settings: Settings, commitment_w: float, nominal_w: float) -> None:
-        verify_s = {"contactor": settings.verify.contactor_s, "firmware": settings.verify.firmware_s}
-        frequency_verify_s = verify_s[settings.paths.for_deadline(settings.frequency.full_within_s)]
-        dispatch_verify_s = verify_s[settings.paths.for_deadline(settings.dispatch.full_within_s)]
-        self.recent = RecentMean(settings.poll.baseline_s)
-        self.frequency = FrequencyService(settings, commitment_w, nominal_w, frequency_verify_s)
-        self.dispatch = DispatchService(settings, commitment_w, nominal_w, dispatch_verify_s)
-
-    def kept(self) -> dict[str, Any]:
-        """What must outlive a restart, fit for JSON."""
-        return {"frequency": self.frequency.kept(), "dispatch": self.dispatch.kept()}
-
-    def take_up(self, kept: Mapping[str, Any], now_s: float) -> Want:
-        """Go on from what was kept; what it asks for at once."""
-        self.frequency.take_up(kept["frequency"], now_s)
-        self.dispatch.take_up(kept["dispatch"], now_s)
-        return Want(kept["frequency"]["reduction_w"], kept["dispatch"]["reduction_w"])
-
-    def step(self, seen: Seen) -> Want:
-        """Take in what was seen and say what has to be held from now on."""
-        frequency_w = self.frequency.step(seen, self.recent.mean)
-        ready = self.frequency.state is State.READY
-        dispatch_w = self.dispatch.step(seen, self.recent.mean, frequency_w, ready)
-        if seen.power_w is not None:
-            self.recent.add(seen.now_s, seen.power_w)
-        return Want(frequency_w, dispatch_w)
-
-
 class FrequencyService:
     """Sheds by local frequency, checks by the meter that it was enough, returns in stages when it may.
 
@@ -251,6 +220,40 @@ class DispatchService:
         if self._reduction_w == 0.0:
             self._extra_w = 0.0
             self._settled_s = now_s + self._rule.settle_s
+
+
+class Decider:
+    """Both services of a site and the memory they share."""
+
+    def __init__(
+        self, settings: Settings, commitment_w: float, nominal_w: float,
+        frequency: type[FrequencyService] = FrequencyService, dispatch: type[DispatchService] = DispatchService,
+    ) -> None:  # fmt: skip
+        verify_s = {"contactor": settings.verify.contactor_s, "firmware": settings.verify.firmware_s}
+        frequency_verify_s = verify_s[settings.paths.for_deadline(settings.frequency.full_within_s)]
+        dispatch_verify_s = verify_s[settings.paths.for_deadline(settings.dispatch.full_within_s)]
+        self.recent = RecentMean(settings.poll.baseline_s)
+        self.frequency = frequency(settings, commitment_w, nominal_w, frequency_verify_s)
+        self.dispatch = dispatch(settings, commitment_w, nominal_w, dispatch_verify_s)
+
+    def kept(self) -> dict[str, Any]:
+        """What must outlive a restart, fit for JSON."""
+        return {"frequency": self.frequency.kept(), "dispatch": self.dispatch.kept()}
+
+    def take_up(self, kept: Mapping[str, Any], now_s: float) -> Want:
+        """Go on from what was kept; what it asks for at once."""
+        self.frequency.take_up(kept["frequency"], now_s)
+        self.dispatch.take_up(kept["dispatch"], now_s)
+        return Want(kept["frequency"]["reduction_w"], kept["dispatch"]["reduction_w"])
+
+    def step(self, seen: Seen) -> Want:
+        """Take in what was seen and say what has to be held from now on."""
+        frequency_w = self.frequency.step(seen, self.recent.mean)
+        ready = self.frequency.state is State.READY
+        dispatch_w = self.dispatch.step(seen, self.recent.mean, frequency_w, ready)
+        if seen.power_w is not None:
+            self.recent.add(seen.now_s, seen.power_w)
+        return Want(frequency_w, dispatch_w)
 
 
 class Stages:

@@ -14,12 +14,36 @@ from firmware_mocks.controllers.drivers import DispatchReading
 from firmware_mocks.controllers.settings import Calendar, Dispatch, windows
 
 
+class Plan:
+    """Windows of local time in which the site is to be down to a share of nominal."""
+
+    def __init__(self, calendar: Calendar, nominal_w: float, utc: Callable[[], datetime]) -> None:
+        self._limit_w, self._utc = calendar.limit_share * nominal_w, utc
+        self._lead = timedelta(seconds=calendar.lead_s)
+        self._zone = ZoneInfo(calendar.zone)
+        self._windows = [(self.instant(start), self.instant(stop)) for start, stop in windows(calendar)]
+
+    def instant(self, local: datetime) -> datetime:
+        """The instant, UTC, at which clocks on the wall show `local`."""
+        return local.replace(tzinfo=self._zone).astimezone(UTC)
+
+    def setpoint_w(self) -> float:
+        """The limit of the window that is open, or about to be; infinite outside."""
+        if not self._windows:
+            return math.inf
+        now = self._utc()
+        is_open = any(start - self._lead <= now < stop for start, stop in self._windows)
+        return self._limit_w if is_open else math.inf
+
+
 class Limits:
     """The lowest of all limits. `utc` gives the time of day; everything else counts in seconds of the loop."""
 
+    plan: type[Plan] = Plan
+
     def __init__(self, dispatch: Dispatch, calendar: Calendar, nominal_w: float, utc: Callable[[], datetime]) -> None:
         self._dispatch, self._nominal_w = dispatch, nominal_w
-        self._plan = Plan(calendar, nominal_w, utc)
+        self._plan = self.plan(calendar, nominal_w, utc)
         self._heard: DispatchReading | None = None
         self._alive_s = -math.inf
 
@@ -42,25 +66,3 @@ class Limits:
 
     def _failsafe_w(self) -> float:
         return self._dispatch.failsafe_share * self._nominal_w
-
-
-class Plan:
-    """Windows of local time in which the site is to be down to a share of nominal."""
-
-    def __init__(self, calendar: Calendar, nominal_w: float, utc: Callable[[], datetime]) -> None:
-        self._limit_w, self._utc = calendar.limit_share * nominal_w, utc
-        self._lead = timedelta(seconds=calendar.lead_s)
-        self._zone = ZoneInfo(calendar.zone)
-        self._windows = [(self.instant(start), self.instant(stop)) for start, stop in windows(calendar)]
-
-    def instant(self, local: datetime) -> datetime:
-        """The instant, UTC, at which clocks on the wall show `local`."""
-        return local.replace(tzinfo=self._zone).astimezone(UTC)
-
-    def setpoint_w(self) -> float:
-        """The limit of the window that is open, or about to be; infinite outside."""
-        if not self._windows:
-            return math.inf
-        now = self._utc()
-        is_open = any(start - self._lead <= now < stop for start, stop in self._windows)
-        return self._limit_w if is_open else math.inf

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
 from firmware_mocks.controllers import drivers
-from firmware_mocks.controllers.decision import Decider, Roster, Seen
+from firmware_mocks.controllers.decision import Decider, DispatchService, FrequencyService, Roster, Seen, Want
 from firmware_mocks.controllers.drivers import DeviceError
 from firmware_mocks.controllers.hands import MinerHand, Outlet, PduHand
 from firmware_mocks.controllers.limits import Limits
@@ -34,48 +34,59 @@ log = logging.getLogger(__name__)
 _BELIEVABLE = (0.8, 1.2)
 """Share of nominal within which a frequency is believed, an estimate: meters read 0.0 while they measure nothing."""
 _JUMP_HZ, _STANDS_S = 1.5, 0.25
-"""A frequency so far from the one before is believed once it has stood for so long: a meter that begins to measure nothing
-shows a mean of that and the grid for one reading. Grids move by 5 Hz/s at most (IESO withstand, S)."""
+"""A frequency so far from the one before is believed once it has stood for so long: a meter that begins to measure
+nothing shows a mean of that and the grid for one reading. Grids move by 5 Hz/s at most (IESO withstand, S)."""
 
 
 class Controller:
     """Pollers, the decision, and the hands that carry it out. Made and run inside a running event loop."""
 
+    frequency_service: type[FrequencyService] = FrequencyService
+    dispatch_service: type[DispatchService] = DispatchService
+    limits: type[Limits] = Limits
+    roster: type[Roster[Any]] = Roster
+
     def __init__(
         self, inventory: Mapping[str, Any], settings: Settings, ready: Callable[[], None], memory: Memory
     ) -> None:
         self._settings, self._ready, self._memory = settings, ready, memory
-        self._inventory = inventory
-        site, poll, retry = inventory["site"], settings.poll, settings.retry
+        site, retry = inventory["site"], settings.retry
         self._nominal_hz = float(site["nominal_hz"])
-        self._decider = Decider(settings, _sold_w(inventory, settings), float(site["nominal_w"]))
-        meter = _poi_meter(inventory)
-        self._meter = drivers.METERS[meter["product"]](meter["address"], meter["port"], meter["unit"], poll.timeout_s)
-        self._dispatch: drivers.DispatchBlock | None = None
-        if (entry := _dispatch_signal(inventory)) is not None:
-            product = drivers.SIGNALS[entry["product"]]
-            self._dispatch = product(entry["address"], entry["port"], entry["unit"], poll.timeout_s)
+        self._nominal_w = float(site["nominal_w"])
+        services = self.frequency_service, self.dispatch_service
+        self._decider = Decider(settings, _sold_w(inventory, settings), self._nominal_w, *services)
+        self._meter = self._meter_driver(_poi_meter(inventory))
+        block = _dispatch_signal(inventory)
+        self._dispatch = None if block is None else self._dispatch_driver(block)
 
         self._http = drivers.http_client(retry.firmware_timeout_s, retry.request_timeout_s)
-        self._gate = asyncio.Semaphore(retry.concurrency)
+        self._gate = self._made_gate(retry.concurrency)
         self._miners = {entry["id"]: self._miner(entry) for entry in inventory["miners"]}
         by_contactor = "contactor" in settings.paths.allowed
         self._pdus = [self._pdu(entry) for entry in inventory["pdus"]] if by_contactor else []
-        self._outlets = Roster(outlet for pdu in self._pdus for outlet in pdu.outlets)
-        self._sleepers = Roster(self._miners.values())
+        self._outlets = self.roster(self._shed_order([outlet for pdu in self._pdus for outlet in pdu.outlets]))
+        self._sleepers = self.roster(self._miners.values())
         self._frequency_way = settings.paths.for_deadline(settings.frequency.full_within_s)
         self._dispatch_way = settings.paths.for_deadline(settings.dispatch.full_within_s)
 
         self._calm_hz, self._stood_s = self._nominal_hz, 0.0
         self._metered: drivers.Reading | None = None
         self._reading: drivers.DispatchReading | None = None
-        self._limits = self._made_limits(_clock(settings.trial))
+        self._limits = self.limits(settings.dispatch, settings.calendar, self._nominal_w, _clock(settings.trial))
         self._meter_answered, self._dispatch_answered = asyncio.Event(), asyncio.Event()
         self._asked_w: dict[Way, float] = {"contactor": 0.0, "firmware": 0.0}
 
-    def _made_limits(self, utc: Callable[[], datetime]) -> Limits:
-        nominal_w = float(self._inventory["site"]["nominal_w"])
-        return Limits(self._settings.dispatch, self._settings.calendar, nominal_w, utc)
+    def _made_gate(self, concurrency: int) -> asyncio.Semaphore:
+        """What lets so many commands to miners through at a time."""
+        return asyncio.Semaphore(concurrency)
+
+    def _meter_driver(self, entry: Mapping[str, Any]) -> drivers.Sdm630:
+        product = drivers.METERS[entry["product"]]
+        return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+
+    def _dispatch_driver(self, entry: Mapping[str, Any]) -> drivers.DispatchBlock:
+        product = drivers.SIGNALS[entry["product"]]
+        return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
 
     def _miner(self, entry: Mapping[str, Any]) -> MinerHand:
         driver = self._miner_driver(entry) if "firmware" in self._settings.paths.allowed else None
@@ -97,6 +108,10 @@ class Controller:
     def _outlet(self, pdu: PduHand, entry: Mapping[str, Any]) -> Outlet:
         """An outlet with its miners. Other loads behind it are none of this controller's: it is never chosen."""
         return Outlet(pdu, entry["index"], [] if entry.get("loads") else [self._miners[one] for one in entry["miners"]])
+
+    def _shed_order(self, outlets: list[Outlet]) -> list[Outlet]:
+        """Which outlets go first; from then on the least recently shed."""
+        return outlets
 
     # ---- watching -------------------------------------------------------------------------------------------------
 
@@ -165,20 +180,28 @@ class Controller:
         seen = Seen(
             now_s,
             frequency_hz=self._believed(metered.frequency_hz, now_s) if metered else None,
-            power_w=metered.power_w if metered else None,
+            power_w=self._consumption_w(metered) if metered else None,
             setpoint_w=self._limits.setpoint_w(now_s),
             recall=dispatched.recall if dispatched else None,
         )
-        want = self._decider.step(seen)
-        asked_w: dict[Way, float] = {"contactor": 0.0, "firmware": 0.0}
-        asked_w[self._frequency_way] += want.frequency_w
-        asked_w[self._dispatch_way] += want.dispatch_w
+        asked_w = self._by_way(self._decider.step(seen))
         if asked_w != self._asked_w:
             deeper = sum(asked_w.values()) > sum(self._asked_w.values())
             level = logging.INFO if deeper or not any(asked_w.values()) else logging.DEBUG
             log.log(level, "%s: hold %.0f W by contactor, %.0f W by firmware", seen, *asked_w.values())
             self._asked_w = asked_w
             self._hold()
+
+    def _by_way(self, want: Want) -> dict[Way, float]:
+        """Watts to hold, by the way in which they are held; what two services ask for adds up."""
+        asked_w: dict[Way, float] = {"contactor": 0.0, "firmware": 0.0}
+        asked_w[self._frequency_way] += want.frequency_w
+        asked_w[self._dispatch_way] += want.dispatch_w
+        return asked_w
+
+    def _consumption_w(self, metered: drivers.Reading) -> float:
+        """What the site draws: all of it, house and all."""
+        return metered.power_w
 
     def _believed(self, frequency_hz: float, now_s: float) -> float | None:
         low, high = (share * self._nominal_hz for share in _BELIEVABLE)

@@ -30,6 +30,7 @@ from firmware_mocks.controllers.drivers.modbus import (
     Pdu,
     Reading,
     Sdm630,
+    float_hi_lo,
 )
 from firmware_mocks.controllers.drivers.vnish import Vnish
 from firmware_mocks.controllers.drivers.web import http_client
@@ -39,7 +40,7 @@ from firmware_mocks.controllers.drivers.whatsminer_v3 import WhatsMinerV3
 __all__ = [
     "METERS", "MINERS", "PDUS", "SIGNALS", "AntminerStock", "Auradine", "Avalon", "Bitaxe", "Braiins", "DeviceError",
     "DispatchBlock", "DispatchReading", "Epic", "HttpStatusError", "LuxOs", "Mara", "Miner", "Mode", "NetioPdu", "Pdu",
-    "Reading", "Sdm630", "Vnish", "WhatsMinerV2", "WhatsMinerV3", "http_client", "miner",
+    "Reading", "Sdm630", "Vnish", "WhatsMinerV2", "WhatsMinerV3", "float_hi_lo", "http_client", "miner",
 ]  # fmt: skip
 
 Entry: TypeAlias = Mapping[str, Any]

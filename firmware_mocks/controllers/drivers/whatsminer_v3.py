@@ -35,7 +35,7 @@ class WhatsMinerV3:
         info = await self._ask({"cmd": "get.device.info", "param": "miner"})
         return _SHOWN.get(text_at(info, "msg", "miner", "working"))
 
-    async def _write(self, command: str, parameter: str) -> None:
+    async def _write(self, command: str, parameter: str | int) -> None:
         """One write, stamped with the miner's own time. Raises DeviceError for a refusal."""
         info = await self._ask({"cmd": "get.device.info", "param": "salt"})
         salt, stamp = text_at(info, "msg", "salt"), info.get("when", 0)
