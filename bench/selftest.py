@@ -249,14 +249,20 @@ def fate(mutant: Mutant, scenarios: Iterable[str], verdicts: Mapping[tuple[str, 
         kills += [(scenario, f"{c.service}.{c.id}") for c in verdict.checks if c.outcome is Outcome.FAIL]
     here = verdicts[mutant.id, mutant.scenario]
     failed = [check.rpartition(".")[2] for scenario, check in kills if scenario == mutant.scenario]
-    if here.trace_sha256 == verdicts[REFERENCE, mutant.scenario].trace_sha256:
-        status = "not exercised"  # the same trace, byte for byte: the scenario lacks what would tell the two apart
+    if _is_the_same(here, verdicts[REFERENCE, mutant.scenario]):
+        status = "not exercised"  # the scenario lacks what would tell the two apart
     elif mutant.check in failed:
         status = "killed"
     else:
         status = "killed by another check" if failed else "survived"
     by_check = mutant.check if mutant.check in failed else next(iter(failed), "")
     return Fate(mutant, status, by_check, tuple(dict.fromkeys(kills)))
+
+
+def _is_the_same(one: CaseVerdict, other: CaseVerdict) -> bool:
+    """The same trace, byte for byte, and the same measured values: some defects show in the traffic alone."""
+    measured = [[check.measured for check in case.checks] for case in (one, other)]
+    return one.trace_sha256 == other.trace_sha256 and measured[0] == measured[1]
 
 
 # -------------------------------------------------------------------------------------------------------------- wiring

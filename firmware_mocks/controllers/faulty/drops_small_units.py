@@ -1,4 +1,4 @@
-"""Leaves out machines whose reading is under a floor of 2 kW, as if they were off.
+"""Leaves out machines whose reading is under a floor of 3 kW, as if they were off.
 
 Breaks full delivery (GB static FFR, check `reach`): on a site of small machines nothing is left to shed. Needs such
 machines, and a commitment that cannot do without them.
@@ -15,7 +15,7 @@ from firmware_mocks.controllers.defect import controller_of
 KILLED_BY = ("aftermarket", "reach")
 
 
-_FLOOR_W = 2000.0
+_FLOOR_W = 3000.0
 
 
 class DropsSmallUnits(reference.Controller):

@@ -29,6 +29,7 @@ class ForgetfulPdu(drivers.NetioPdu):
             if not any(wanted.values()):
                 raise
             self._believed = True
+            self.closed = tuple(wanted.get(output, state) for output, state in enumerate(self.closed, start=1))
 
     async def refresh(self) -> None:
         """As the PDU, as long as nothing has to be believed."""

@@ -24,6 +24,11 @@ class Stamped(drivers.Avalon):
         super().__init__(address, port, timeout_s)
         self._youngest = youngest
 
+    async def set_mode(self, mode: drivers.Mode) -> None:
+        """A look first; who is of the past is not commanded."""
+        await self._ask("version")
+        await super().set_mode(mode)
+
     async def _ask(self, command: str, parameter: str = "") -> dict[str, Any]:
         reply = await super()._ask(command, parameter)
         when = int(row(reply, "STATUS").get("When", 0))

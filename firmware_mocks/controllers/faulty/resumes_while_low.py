@@ -6,20 +6,25 @@ that stays low for longer than a miner takes to boot.
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.decision import FrequencyService, Seen
+from firmware_mocks.controllers.decision import FrequencyService, Seen, State
 from firmware_mocks.controllers.defect import controller_of
 
 KILLED_BY = ("long-low", "R3_stay")
 
 
-class ByTheClock(FrequencyService):
-    """Counts the hold-off from the shedding on."""
+_HIGH_HZ = 99.0
 
-    def _may_return(self, seen: Seen, frequency_hz: float) -> bool:
-        return super()._may_return(seen, math.inf)
+
+class ByTheClock(FrequencyService):
+    """Looks at the frequency no more once the hold-off has passed since it shed."""
+
+    def step(self, seen: Seen, baseline_w: float | None) -> float:
+        """As the service, with its eyes shut in the end."""
+        time_is_up = self.state is not State.READY and seen.now_s - self._shed_s >= self._back.hold_off_s
+        return super().step(replace(seen, frequency_hz=_HIGH_HZ) if time_is_up else seen, baseline_w)
 
 
 class ResumesWhileLow(reference.Controller):

@@ -13,10 +13,10 @@ from firmware_mocks.controllers import drivers, reference
 from firmware_mocks.controllers.defect import controller_of
 from firmware_mocks.controllers.hands import MinerHand, Outlet
 
-KILLED_BY = ("whatsminers", "reach")
+KILLED_BY = ("small-slice", "over_delivery")
 
 
-_SHARE = 0.4
+_SHARE = 0.8
 
 
 class TrimmedV2(drivers.WhatsMinerV2):
