@@ -24,7 +24,7 @@ from emulator.network import NetworkError
 SUITE = "suite:selftest"
 REFERENCE, NULL = "reference", "null"
 CROSS_NS = 100_000_000_000
-"""In scenarios no longer than this the whole self-test plays every faulty controller, not only those of the scenario."""
+"""In scenarios no longer than this the whole self-test plays every faulty controller, not only its own."""
 
 Verdicts = Mapping[tuple[str, str], CaseVerdict]
 """By controller and scenario."""

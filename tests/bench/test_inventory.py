@@ -31,7 +31,7 @@ def table() -> dict[str, Any]:
         "meters": [{**device, "id": "meter-poi", "product": "eastron_sdm630", "measures": "poi"}],
         "pdus": [
             {**device, "id": "pdu-01", "product": "netio_powerpdu_4ps",
-             "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"]}]},
+             "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"], "loads": []}]},
         ],
         "signals": [{**device, "id": "dispatch", "kind": "dispatch", "product": "ramprig_dispatch"}],
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_contradiction_names_key_and_value(
 
 
 def test_a_miner_behind_two_outlets_is_refused(table: dict[str, Any]) -> None:
-    table["pdus"][0]["outlets"].append({"id": "pdu-01.2", "index": 2, "miners": ["miner-0001"]})
+    table["pdus"][0]["outlets"].append({"id": "pdu-01.2", "index": 2, "miners": ["miner-0001"], "loads": []})
     with pytest.raises(ConfigError, match="miners of outlets: 'miner-0001' stands twice"):
         inventory.parse(table)
 

@@ -1,4 +1,4 @@
-"""Every driver of the reference controller against the real face of its firmware, on the fleet's physics, in no time."""
+"""Every driver of the reference controller against the face of its firmware, on the fleet's physics, in no time."""
 
 from __future__ import annotations
 
