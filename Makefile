@@ -4,6 +4,7 @@
 #   make test    every test: side by side what runs in virtual time, then one by one what runs in real time
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
+#   make selftest  every faulty controller caught, every limit where it says (some minutes); the quick form is in make test
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
@@ -21,7 +22,7 @@ ARGS   ?=
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint suites bench matrix sanitize emulate aarch64 docs clean
+.PHONY: demo test lint selftest suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -44,6 +45,9 @@ lint: $(DEV)
 	@"$(BIN)/mypy" --no-error-summary
 	@"$(BIN)/lint-imports" --no-logo
 	@echo "lint: clean"
+
+selftest: $(RUN)
+	@"$(BIN)/ramprig" selftest --out runs/selftest $(ARGS)
 
 suites: $(RUN)
 	@"$(BIN)/ramprig" run suite:services --out runs/services $(ARGS)

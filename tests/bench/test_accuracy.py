@@ -1,7 +1,7 @@
 """The bench itself, from end to end in virtual time: a controller whose delay is known exactly, on a whole site.
 
-It opens every contactor by Modbus so long after the frequency has crossed the trigger. When the power really fell stands
-in the run's segments; what the judge says of it may be off by no more than it says itself.
+It opens every contactor by Modbus so long after the frequency has crossed the trigger. When the power really fell
+stands in the run's segments; what the judge says of it may be off by no more than it says itself.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {**said, "exit_code": done.exit_code, "folder": folder}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 class TestTheShippedBench:
     def test_has_no_problem(self, quick: dict[str, Any]) -> None:

@@ -53,8 +53,10 @@ class TrimsPower(reference.Controller):
         miner: TrimmedV2 | TrimmedV3
         if entry["firmware"] == "whatsminer":
             miner = TrimmedV2(where, ports["api"], credentials, timeout_s)
-        else:
+        elif entry["firmware"] == "whatsminer-v3":
             miner = TrimmedV3(where, ports["v3"], credentials, timeout_s)
+        else:
+            return super()._miner_driver(entry)
         miner.nominal_w = entry["nominal_w"]
         return miner
 

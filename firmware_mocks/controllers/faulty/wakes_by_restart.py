@@ -39,7 +39,9 @@ class WakesByRestart(reference.Controller):
         ports, credentials = entry["ports"], entry["credentials"]
         if entry["firmware"] == "whatsminer":
             return RestartedV2(where, ports["api"], credentials, timeout_s)
-        return RestartedV3(where, ports["v3"], credentials, timeout_s)
+        if entry["firmware"] == "whatsminer-v3":
+            return RestartedV3(where, ports["v3"], credentials, timeout_s)
+        return super()._miner_driver(entry)
 
 
 controller = controller_of(WakesByRestart)
