@@ -49,7 +49,7 @@ def run(executor: Executor, *, quick: bool = False, told: Callable[[str], None] 
     lengths_ns = lengths(cases)
     faulty = quick_choice(faulty, lengths_ns) if quick else faulty
     edges = [(service.id, check.id, side) for service, check, side, _ in (families() if quick else bounds())]
-    with tempfile.TemporaryDirectory(prefix="ramprig-selftest-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ramprig-selftest-", ignore_cleanup_errors=True) as folder:
         asked = {pair: attached(cases[pair[1]], pair[0]) for pair in pairs(faulty, lengths_ns, quick=quick)}
         waiting = {executor.submit(play, case, Path(folder) / case.id): pair for pair, case in asked.items()}
         searching = {executor.submit(found, *edge): edge for edge in edges}
