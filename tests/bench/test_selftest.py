@@ -134,7 +134,13 @@ def test_a_void_run_kills_nobody() -> None:
 
 def test_a_mutant_with_the_trace_of_the_reference_was_not_exercised() -> None:
     assert fate(PASSED).status == "not exercised"
-    assert fate(verdict(Outcome.FAIL, check("reach", Outcome.FAIL), trace="a")).status == "not exercised"
+    failed = verdict(Outcome.FAIL, check("reach", Outcome.FAIL), check("hold", Outcome.PASS), trace="a")
+    assert fate(failed).status == "not exercised"
+
+
+def test_a_mutant_that_differs_in_what_is_measured_beside_the_power_was_exercised() -> None:
+    stormy = replace(check("reach", Outcome.FAIL), measured=Quantity(300.0, "requests"))
+    assert fate(verdict(Outcome.FAIL, stormy, check("hold", Outcome.PASS), trace="a")).status == "killed"
 
 
 def test_a_good_result_has_no_problem() -> None:
