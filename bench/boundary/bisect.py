@@ -149,7 +149,7 @@ class _Search:
 
     def usable(self, shown: float) -> float:
         """A value that the site can be told: times, counts and watts are not negative."""
-        return max(shown, 0.0) if self._figure.unit in ("s", "count", "W") else shown
+        return max(shown, 0.0) if self._figure.unit in ("s", "1", "W") else shown
 
     def uncertainty(self, shown: float) -> float:
         """The standard uncertainty stated where the site's answer was `shown`; infinite where none was."""

@@ -52,9 +52,9 @@ FACTORS: Mapping[str, tuple[str, float]] = {
     "kW": ("W", 1e3),
     "MW": ("W", 1e6),
     "pu": ("pu", 1.0),
-    "times": ("count", 1.0),
-    "miners": ("count", 1.0),
-    "requests": ("count", 1.0),
+    "times": ("1", 1.0),
+    "miners": ("1", 1.0),
+    "requests": ("1", 1.0),
 }
 """Units a figure may be written in, with the base unit and the factor to it."""
 

@@ -25,7 +25,7 @@ _AT_WORK = (Phase.HASHING, Phase.RETUNE)
 
 def busiest_minute(d: Deployment, a: Arguments) -> Finding:
     """The most requests that any one miner heard within a minute of the run."""
-    return _conduct(d, "busiest_minute", "count")
+    return _conduct(d, "busiest_minute", "1")
 
 
 def meter_silence(d: Deployment, a: Arguments) -> Finding:
@@ -50,13 +50,13 @@ def hard_cuts(d: Deployment, a: Arguments) -> Finding:
         return _unknown()
     t_ns, row, before, phase = _changes(phases)
     cut = (phase == Phase.OFF) & np.isin(before, _AT_WORK) & (t_ns >= d.event.start_ns) & (t_ns < d.end_ns)
-    return Finding(Quantity(float(np.unique(row[cut]).size), "count"))
+    return Finding(Quantity(float(np.unique(row[cut]).size), "1"))
 
 
 def uncooled(d: Deployment, a: Arguments) -> Finding:
     """Miners that were stopped together with their cooling, in the whole run."""
     told = (one for one in d.facts.occurrences if one.kind == "miners" and one.data.get("script") == "sleep_no_cool")
-    return Finding(Quantity(float(sum(_number(one.data.get("count")) for one in told)), "count"))
+    return Finding(Quantity(float(sum(_number(one.data.get("count")) for one in told)), "1"))
 
 
 def load_off(d: Deployment, a: Arguments) -> Finding:
@@ -110,12 +110,12 @@ def ridden_through(d: Deployment, a: Arguments) -> Finding | Skip:
 
 
 TREATMENT: Mapping[str, Formula] = {
-    "busiest_minute": Formula(busiest_minute, "count", {}),
+    "busiest_minute": Formula(busiest_minute, "1", {}),
     "meter_silence": Formula(meter_silence, "s", {}),
-    "mains_cycles": Formula(mains_cycles, "count", {}),
-    "sleep_cycles": Formula(sleep_cycles, "count", {}),
-    "hard_cuts": Formula(hard_cuts, "count", {}),
-    "uncooled": Formula(uncooled, "count", {}),
+    "mains_cycles": Formula(mains_cycles, "1", {}),
+    "sleep_cycles": Formula(sleep_cycles, "1", {}),
+    "hard_cuts": Formula(hard_cuts, "1", {}),
+    "uncooled": Formula(uncooled, "1", {}),
     "load_off": Formula(load_off, "s", {}),
     "limited": Formula(limited, "s", {"level": "fraction"}),
     "ridden_through": Formula(ridden_through, "fraction", {"level": "pu", "after": "s"}),
@@ -134,7 +134,7 @@ def _entries(d: Deployment, phase: Phase) -> Finding:
         return _unknown()
     _, row, before, entered = _changes(phases)
     times = np.bincount(row[(entered == phase) & (before != phase)], minlength=1)
-    return Finding(Quantity(float(times.max()), "count"))
+    return Finding(Quantity(float(times.max()), "1"))
 
 
 def _changes(phases: Phases) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8], NDArray[np.int8]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.drivers import DeviceError, Miner, Mode
+from firmware_mocks.controllers.drivers import DeviceError, Miner, Mode, Pdu
 from firmware_mocks.controllers.settings import Settings, load
 
 Factory: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
@@ -43,3 +43,28 @@ class Forgiving:
         except DeviceError as error:
             if not self._forgives(error):
                 raise
+
+
+class OtherPdu:
+    """A PDU with another one behind it; what a defect does not change is that one's."""
+
+    def __init__(self, pdu: Pdu) -> None:
+        self._pdu = pdu
+        self.name = pdu.name
+
+    @property
+    def closed(self) -> tuple[bool, ...]:
+        """Relay states as last read."""
+        return self._pdu.closed
+
+    async def refresh(self) -> None:
+        """Read all relays. Raises DeviceError."""
+        await self._pdu.refresh()
+
+    async def switch(self, wanted: Mapping[int, bool]) -> None:
+        """Bring outputs to `wanted`. Raises DeviceError."""
+        await self._pdu.switch(wanted)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._pdu.close()

@@ -44,6 +44,7 @@ class Controller:
     frequency_service: type[FrequencyService] = FrequencyService
     dispatch_service: type[DispatchService] = DispatchService
     limits: type[Limits] = Limits
+    meters: Mapping[str, type[drivers.Sdm630]] = drivers.METERS
     roster: type[Roster[Any]] = Roster
 
     def __init__(
@@ -81,10 +82,10 @@ class Controller:
         return asyncio.Semaphore(concurrency)
 
     def _meter_driver(self, entry: Mapping[str, Any]) -> drivers.Sdm630:
-        product = drivers.METERS[entry["product"]]
+        product = self.meters[entry["product"]]
         return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
 
-    def _dispatch_driver(self, entry: Mapping[str, Any]) -> drivers.DispatchBlock:
+    def _dispatch_driver(self, entry: Mapping[str, Any]) -> drivers.Dispatch:
         product = drivers.SIGNALS[entry["product"]]
         return product(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
 
@@ -144,7 +145,7 @@ class Controller:
             self._meter_answered.set()
             self._act(asyncio.get_running_loop().time())
 
-    async def _watch_dispatch(self, block: drivers.DispatchBlock) -> None:
+    async def _watch_dispatch(self, block: drivers.Dispatch) -> None:
         """A block that falls silent leaves its last word in force."""
         silent = False
         async for _ in _every(self._settings.poll.dispatch_s):

@@ -24,6 +24,7 @@ from firmware_mocks.controllers.drivers.modbus import (
     METERS,
     PDUS,
     SIGNALS,
+    Dispatch,
     DispatchBlock,
     DispatchReading,
     NetioPdu,
@@ -39,8 +40,9 @@ from firmware_mocks.controllers.drivers.whatsminer_v3 import WhatsMinerV3
 
 __all__ = [
     "METERS", "MINERS", "PDUS", "SIGNALS", "AntminerStock", "Auradine", "Avalon", "Bitaxe", "Braiins", "DeviceError",
-    "DispatchBlock", "DispatchReading", "Epic", "HttpStatusError", "LuxOs", "Mara", "Miner", "Mode", "NetioPdu", "Pdu",
-    "Reading", "Sdm630", "Vnish", "WhatsMinerV2", "WhatsMinerV3", "float_hi_lo", "http_client", "miner",
+    "Dispatch", "DispatchBlock", "DispatchReading", "Epic", "HttpStatusError", "LuxOs", "Mara", "Miner", "Mode",
+    "NetioPdu", "Pdu", "Reading", "Sdm630", "Vnish", "WhatsMinerV2", "WhatsMinerV3", "float_hi_lo", "http_client",
+    "miner",
 ]  # fmt: skip
 
 Entry: TypeAlias = Mapping[str, Any]

@@ -110,12 +110,20 @@ class DispatchBlock(ModbusUnit):
         """The whole block in one request, so that set-point and recall belong together."""
         block = await self.registers(4, 0, 8)
         limited = bool(block[7] & 1)
-        setpoint_w = self.watts(block[2:4]) if limited else math.inf
+        setpoint_w = float_hi_lo(block[2:4]) * 1e3 if limited else math.inf
         return DispatchReading(setpoint_w, recall=block[1], heartbeat=block[6])
 
-    def watts(self, registers: Sequence[int]) -> float:
-        """The allowed consumption."""
-        return float_hi_lo(registers) * 1e3
+
+class Dispatch(Protocol):
+    """What the operator's set-point is read from."""
+
+    async def read(self) -> DispatchReading:
+        """What is asked now. Raises DeviceError."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
 
 
 class NetioPdu(ModbusUnit):

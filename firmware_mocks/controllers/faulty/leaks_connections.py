@@ -6,26 +6,26 @@ Needs a device with a limit, and more commands than that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from firmware_mocks.controllers import drivers, reference
-from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.defect import OtherPdu, controller_of
 
 KILLED_BY = ("three-calls", "reach")
 
 
-class LeakyPdu(drivers.NetioPdu):
+class LeakyPdu(OtherPdu):
     """A PDU that is called anew for each command."""
 
-    def __init__(self, address: str, port: int, unit: int, timeout_s: float) -> None:
-        super().__init__(address, port, unit, timeout_s)
-        self._where = address, port, unit, timeout_s
-        self._leaked: list[drivers.NetioPdu] = []
+    def __init__(self, call: Callable[[], drivers.Pdu]) -> None:
+        super().__init__(call())
+        self._call = call
+        self._leaked: list[drivers.Pdu] = []
 
     async def switch(self, wanted: Mapping[int, bool]) -> None:
         """As the PDU, over a connection that stays."""
-        self._leaked.append(drivers.NetioPdu(*self._where))
+        self._leaked.append(self._call())
         await self._leaked[-1].switch(wanted)
         await self.refresh()
 
@@ -40,7 +40,8 @@ class LeaksConnections(reference.Controller):
     """A reference controller with such PDUs."""
 
     def _pdu_driver(self, entry: Mapping[str, Any]) -> drivers.Pdu:
-        return LeakyPdu(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+        called = super()._pdu_driver
+        return LeakyPdu(lambda: called(entry))
 
 
 controller = controller_of(LeaksConnections)

@@ -10,38 +10,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from firmware_mocks.controllers import drivers, reference
-from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.defect import OtherPdu, controller_of
 from firmware_mocks.controllers.drivers import DeviceError
 
 KILLED_BY = ("slow-return", "R6")
 
 
-class ForgetfulPdu(drivers.NetioPdu):
+class ForgetfulPdu(OtherPdu):
     """A PDU that is believed to have closed whatever came of the command."""
 
-    _believed = False
+    _believed: Mapping[int, bool] = {}
+
+    @property
+    def closed(self) -> tuple[bool, ...]:
+        """Relay states as last read, or as believed."""
+        return tuple(self._believed.get(output, state) for output, state in enumerate(self._pdu.closed, start=1))
 
     async def switch(self, wanted: Mapping[int, bool]) -> None:
         """As the PDU, but a lost command to close counts as carried out."""
+        rest = {output: state for output, state in wanted.items() if self._believed.get(output) != state}
         try:
-            await super().switch(wanted)
+            await self._pdu.switch(rest)
         except DeviceError:
-            if not any(wanted.values()):
+            if not any(rest.values()):
                 raise
-            self._believed = True
-            self.closed = tuple(wanted.get(output, state) for output, state in enumerate(self.closed, start=1))
-
-    async def refresh(self) -> None:
-        """As the PDU, as long as nothing has to be believed."""
-        if not self._believed:
-            await super().refresh()
+            self._believed = {**self._believed, **{output: True for output, state in rest.items() if state}}
 
 
 class NeverRestoresSome(reference.Controller):
     """A reference controller with such PDUs."""
 
     def _pdu_driver(self, entry: Mapping[str, Any]) -> drivers.Pdu:
-        return ForgetfulPdu(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+        return ForgetfulPdu(super()._pdu_driver(entry))
 
 
 controller = controller_of(NeverRestoresSome)

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from firmware_mocks.controllers import drivers, reference
-from firmware_mocks.controllers.defect import Forgiving, controller_of
+from firmware_mocks.controllers.defect import Forgiving, OtherPdu, controller_of
 from firmware_mocks.controllers.drivers import DeviceError
 
 KILLED_BY = ("lost-requests", "reach")
 
 
-class OncePdu(drivers.NetioPdu):
+class OncePdu(OtherPdu):
     """A PDU whose failed command counts as carried out."""
 
     async def switch(self, wanted: Mapping[int, bool]) -> None:
@@ -30,7 +30,7 @@ class NoRetry(reference.Controller):
     """A reference controller that never repeats a command."""
 
     def _pdu_driver(self, entry: Mapping[str, Any]) -> drivers.Pdu:
-        return OncePdu(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+        return OncePdu(super()._pdu_driver(entry))
 
     def _miner_driver(self, entry: Mapping[str, Any]) -> drivers.Miner | None:
         miner = super()._miner_driver(entry)

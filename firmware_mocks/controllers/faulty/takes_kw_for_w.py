@@ -6,7 +6,8 @@ point that is not in watts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from firmware_mocks.controllers import drivers, reference
@@ -15,19 +16,24 @@ from firmware_mocks.controllers.defect import controller_of
 KILLED_BY = ("dispatch", "over_delivery")
 
 
-class Watts(drivers.DispatchBlock):
-    """A dispatch block in whose document the unit was overlooked."""
+class Watts:
+    """A source of set-points in whose document the unit was overlooked."""
 
-    def watts(self, registers: Sequence[int]) -> float:
-        """The allowed consumption, a thousand times too small."""
-        return super().watts(registers) / 1e3
+    def __init__(self, source: drivers.Dispatch) -> None:
+        self._source = source
+        self.close = source.close
+
+    async def read(self) -> drivers.DispatchReading:
+        """What is asked, a thousand times too little."""
+        reading = await self._source.read()
+        return replace(reading, setpoint_w=reading.setpoint_w / 1e3)
 
 
 class TakesKwForW(reference.Controller):
-    """A reference controller with such a block."""
+    """A reference controller with such a source."""
 
-    def _dispatch_driver(self, entry: Mapping[str, Any]) -> drivers.DispatchBlock:
-        return Watts(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+    def _dispatch_driver(self, entry: Mapping[str, Any]) -> drivers.Dispatch:
+        return Watts(super()._dispatch_driver(entry))
 
 
 controller = controller_of(TakesKwForW)

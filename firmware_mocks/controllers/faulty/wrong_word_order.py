@@ -7,7 +7,6 @@ Needs nothing but an event.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from firmware_mocks.controllers import drivers, reference
 from firmware_mocks.controllers.defect import controller_of
@@ -26,8 +25,7 @@ class Swapped(drivers.Sdm630):
 class WrongWordOrder(reference.Controller):
     """A reference controller with such a meter."""
 
-    def _meter_driver(self, entry: Mapping[str, Any]) -> drivers.Sdm630:
-        return Swapped(entry["address"], entry["port"], entry["unit"], self._settings.poll.timeout_s)
+    meters: Mapping[str, type[drivers.Sdm630]] = {**drivers.METERS, "eastron_sdm630": Swapped}
 
 
 controller = controller_of(WrongWordOrder)
