@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -143,12 +144,12 @@ class Part:
     here: slice
 
 
-class _Values(View):
+class _Values(View, ABC):
     """Some values of the map read differently; a read of a part of a value shows that part of the wrong one."""
 
+    @abstractmethod
     def _wrong(self, part: Part, now: Instant) -> bytes:
         """The registers of the value as they read wrongly."""
-        raise NotImplementedError
 
     def _read(self, function: int, address: int, count: int, now: Instant) -> bytes:
         data = _read(self._model, function, address, count, now)

@@ -6,7 +6,6 @@ Owns the rig's text and its serving by a thread, for clients that block.
 from __future__ import annotations
 
 import contextlib
-import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +13,12 @@ from typing import Any
 
 from bench.config import validate
 from bench.layout import lay_out
-from bench.rig import Rig
 from bench.rig_file import RigFile
-from emulator.clock import Clock, run
 from emulator.meters import product as meters
 from emulator.meters.reading import POWER, MeterReading, Request
 from emulator.pdus import product as pdus
 from emulator.protection import product as relays
-from emulator.seed import Seed
-from tests.system.modbus_site import free_port
+from tests.system.modbus_site import free_port, rig_up
 
 WAYS = ("tcp", "gateway", "rtu", "udp", "rtu-over-tcp")
 TITLES = {
@@ -91,36 +87,8 @@ def everything() -> Iterator[list[Device]]:
     """Serve the rig in real time while the block runs; yields its devices. Relays stand on port 502."""
     port = free_port()
     layout = lay_out(validate(tomllib.loads(rig_text(port)), RigFile, "everything.toml"), "everything.toml")
-    ready, done = threading.Event(), threading.Event()
-    made: list[Rig] = []
-    trouble: list[BaseException] = []
-
-    async def serve(clock: Clock) -> None:
-        rig = Rig(layout, clock, Seed(1), 60.0)
-        await rig.open()
-        made.append(rig)
-        ready.set()
-        try:
-            while not done.is_set():
-                await clock.sleep(20_000_000)
-        finally:
-            await rig.close()
-
-    def serving() -> None:
-        try:
-            run(serve, mode="real")
-        except BaseException as error:  # noqa: BLE001 the thread that waits for it raises it
-            trouble.append(error)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serving, daemon=True)
-    thread.start()
-    try:
-        assert ready.wait(30)
-        if trouble:
-            raise trouble[0]
-        told = made[0].inventory()
+    with rig_up(layout) as rig:
+        told = rig.inventory()
         ways = {place.id: _way(place.way.bus, place.way.transport) for place in (*layout.meters, *layout.pdus)}
         devices = [
             Device(entry["product"], ways.get(entry["id"], "tcp"), entry, request_of(entry["product"]))
@@ -130,11 +98,6 @@ def everything() -> Iterator[list[Device]]:
         # the meters of the feeders are there because a feeder has one; only the submeters are tried
         feeders = {f"meter-{table.id}" for table in layout.file.feeder}
         yield [device for device in devices if device.entry["id"] not in feeders]
-    finally:
-        done.set()
-        thread.join(10)
-    if trouble:
-        raise trouble[0]
 
 
 def _way(bus: str, transport: str) -> str:

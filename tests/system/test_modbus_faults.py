@@ -8,8 +8,8 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import minimalmodbus
@@ -21,7 +21,7 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pyModbusTCP.client import ModbusClient
 
-from emulator.clock import Clock, run
+from emulator.clock import Clock
 from emulator.modbus.serial_bus import SerialBus, Slave
 from emulator.modbus.serial_device import ModbusSerialDevice, SerialKind
 from emulator.modbus.serial_format import SerialFormat
@@ -29,7 +29,7 @@ from emulator.modbus.tcp import ModbusTcpDevice
 from emulator.serial_port import PTY, SerialLine, open_port
 from emulator.wire import SECOND
 from tests.emulator.modbus.reactions import HIT, SPARED, as_float, faults, faulty, fits, outcome, table
-from tests.system.modbus_site import free_port, served
+from tests.system.modbus_site import free_port, served, up
 
 pytestmark = pytest.mark.system
 
@@ -194,46 +194,28 @@ FORM = SerialFormat(baud=115200)
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
     """A pseudo-terminal for each fault, with the meter on it; where they are."""
-    ready, done, paths, trouble = threading.Event(), threading.Event(), [], []
 
     def on_line(device: ModbusTcpDevice) -> ModbusSerialDevice:
         return ModbusSerialDevice(1, device.units[1], device.link)
 
-    async def serve(clock: Clock) -> None:
-        up = []
+    @asynccontextmanager
+    async def scene(clock: Clock) -> AsyncIterator[list[str]]:
+        lines = []
         for row, (kind, given) in enumerate(LINE_ROWS.values()):
             end = open_port(clock, f"line-{row}", PTY, FORM)
             slave = Slave(1, faulty(kind, given, way=on_line))
             receiver = SerialKind.RTU.receiver(FORM, end.slack_ns)
             bus = SerialBus([slave], receiver, SerialKind.RTU.codec[1], FORM, instant=end.instant)
-            up.append(SerialLine(clock, end, bus))
-            up[-1].open()
-            paths.append(end.path)
-        ready.set()
+            lines.append(SerialLine(clock, end, bus))
+            lines[-1].open()
         try:
-            while not done.is_set():
-                await clock.sleep(SECOND // 50)
+            yield [line.path for line in lines]
         finally:
-            for line in up:
+            for line in lines:
                 line.close()
 
-    def serving() -> None:
-        try:
-            run(serve, mode="real")
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serving, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    assert not trouble
-    yield paths
-    done.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    with up(scene) as paths:
+        yield paths
 
 
 def by_minimalmodbus(path: str) -> tuple[Read, Callable[[], object]]:

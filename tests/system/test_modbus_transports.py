@@ -10,7 +10,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import threading
 import time
 
 import minimalmodbus
@@ -27,11 +26,9 @@ from pyModbusTCP.client import ModbusClient
 from bench.certificates import make, rig_table
 from bench.config import read_toml, validate
 from bench.layout import lay_out
-from bench.rig import Rig
 from bench.rig_file import RigFile
-from emulator.clock import run
 from emulator.modbus import rtu
-from emulator.seed import Seed
+from tests.system.modbus_site import free_port, rig_up
 
 pytestmark = pytest.mark.system
 
@@ -157,43 +154,13 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ways")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     make(folder / "tls", ["operator", "viewer", ""])
     file = folder / "ways.toml"
     file.write_text(RIG.format(port=port) + rig_table(folder / "tls", ["operator", "viewer"]))
     layout = lay_out(validate(read_toml(file), RigFile, str(file)), str(file))
-    ready, done, trouble, made = threading.Event(), threading.Event(), [], []
-
-    async def serve(clock):
-        rig = Rig(layout, clock, Seed(1), 60.0)
-        await rig.open()
-        made.append(rig)
-        ready.set()
-        try:
-            while not done.is_set():
-                await clock.sleep(20_000_000)
-        finally:
-            await rig.close()
-
-    def serving():
-        try:
-            run(serve, mode="real")
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serving, daemon=True)
-    thread.start()
-    assert ready.wait(20)
-    assert not trouble
-    yield Site(made[0], folder / "tls")
-    done.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    with rig_up(layout) as rig:
+        yield Site(rig, folder / "tls")
 
 
 def as_float(words):

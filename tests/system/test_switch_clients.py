@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,14 +12,14 @@ from pymodbus.client import ModbusTcpClient
 from pyModbusTCP.client import ModbusClient
 
 from emulator.breaker import Breaker, BreakerSpec
-from emulator.clock import run
 from emulator.contacts import History
 from emulator.grid import Grid
-from emulator.network import Network
 from emulator.pdus.pdu import Pdu
 from emulator.pdus.product import load_product as load_pdu
 from emulator.protection.product import load_product as load_relay
 from emulator.protection.relay import ElementSetting, FeederRelay
+from emulator.wire import Device
+from tests.system.modbus_site import free_port, served
 
 pytestmark = pytest.mark.system
 
@@ -76,46 +74,18 @@ class Feeder:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Four switches and a relay served on a free port of their own addresses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
-    ready, done, trouble = threading.Event(), threading.Event(), []
-
-    async def serve(clock):
-        grid, network = Grid(50.0, 1e6), Network(clock)
-        products = {GUDE: "gude_epc_8045", MOXA: "moxa_iologik_e1214", RARITAN: "raritan_px3_5000",
-                    WAVESHARE: "waveshare_relay_8"}  # fmt: skip
-        for address, name in products.items():
-            product = load_pdu(name)
-            outlets = [Outlet(f"o{number}") for number in range(product.outputs)]
-            network.attach(address, Pdu(product, outlets, grid, inputs=outlets[: product.inputs]).device(free))
-        relay = FeederRelay(load_relay("sel_751a"), Feeder(), grid, [ElementSetting(49.0, 200_000_000)])
-        network.attach(RELAY, relay.device(free))
-        await network.open()
-        ready.set()
-        try:
-            while not done.is_set():
-                await clock.sleep(20_000_000)
-        finally:
-            await network.close()
-
-    def serving():
-        try:
-            run(serve, mode="real")
-        except BaseException as error:
-            trouble.append(error)
-            raise
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=serving, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    assert not trouble
-    yield free
-    done.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    free, grid = free_port(), Grid(50.0, 1e6)
+    products = {GUDE: "gude_epc_8045", MOXA: "moxa_iologik_e1214", RARITAN: "raritan_px3_5000",
+                WAVESHARE: "waveshare_relay_8"}  # fmt: skip
+    devices: dict[str, Device] = {}
+    for address, name in products.items():
+        product = load_pdu(name)
+        outlets = [Outlet(f"o{number}") for number in range(product.outputs)]
+        devices[address] = Pdu(product, outlets, grid, inputs=outlets[: product.inputs]).device(free)
+    relay = FeederRelay(load_relay("sel_751a"), Feeder(), grid, [ElementSetting(49.0, 200_000_000)])
+    devices[RELAY] = relay.device(free)
+    with served(devices):
+        yield free
 
 
 @contextlib.contextmanager
