@@ -6,6 +6,7 @@ real time, so a client that measures time must not be in the middle of it.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 from emulator.wire import SECOND
 
 if TYPE_CHECKING:
-    import asyncio
-
     from emulator.clock import RealLoop
     from emulator.wire import Instant
 
@@ -23,6 +22,9 @@ T = TypeVar("T")
 
 _GRID_S = 5
 """Where several are alive, sleepers wake on a grid, so that many wake together and talk at the same time."""
+
+_PARTING_S = 0.03
+"""Connections that grew too old during a leap are closed after it; a client with a pool is given time to notice."""
 
 
 class Leaps:
@@ -57,6 +59,7 @@ class Leaps:
         self._busy -= 1
         self._loop.call_soon(self._leap)  # what is ready by now happens before
         await awake
+        await asyncio.sleep(_PARTING_S)
 
     def _leap(self) -> None:
         if self._busy or not self._asleep:

@@ -297,7 +297,7 @@ def test_a_boot_forgets_the_pause_and_keeps_the_settings(make: MakeBench) -> Non
 
 def test_a_board_without_power_is_silent_and_refuses_while_it_starts(make: MakeBench) -> None:
     axe = make()
-    axe.unit.powered = None
+    axe.unit.powered = axe.unit.api = None
     assert axe.device.reach(80, axe.start) is Reach.SILENT
     axe.unit.boots(axe.start + 8 * SECOND)
     assert axe.device.reach(80, axe.start + 7 * SECOND) is Reach.REFUSES
