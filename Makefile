@@ -1,7 +1,7 @@
 # One command for each thing; each alone on a fresh clone makes .venv first. CI runs the same ones.
 #
 #   make demo    install, play two grid events against the reference controller, print where the report is
-#   make test    every test: side by side what runs in virtual time, then one by one what runs in real time
+#   make test    every test: first what runs in virtual time, then what runs in real time, each several at a time
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
 #   make fuzz    coverage-guided fuzzing of the codecs, FUZZ_SECONDS for each target (60)
@@ -34,11 +34,12 @@ DEV     := $(VENV)/.installed-dev
 demo: $(RUN)
 	@"$(BIN)/ramprig" run suite:demo --out runs/demo $(ARGS)
 
+# What runs in real time mostly waits: more of it at a time than there are cores, each process on a network of its own.
 # Both halves run whatever becomes of the other. One that has nothing to run (pytest's exit 5) is no failure, both are.
 test: $(DEV)
 	@virtual=0; real=0; \
 	"$(BIN)/python" -m pytest -m "not system" -n auto --dist worksteal $(ARGS) || virtual=$$?; \
-	"$(BIN)/python" -m pytest -m system $(ARGS) || real=$$?; \
+	"$(BIN)/python" -m pytest -m system -n 4 --dist loadgroup $(ARGS) || real=$$?; \
 	case $$virtual$$real in 00|05|50) ;; *) exit 1 ;; esac
 
 lint: $(DEV)

@@ -28,7 +28,8 @@ _alone = "PYTEST_XDIST_WORKER" not in os.environ or _own_network()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without networks of their own, the processes leave all that bind ports to one of them."""
+    """Begin with what takes long; without networks of their own, leave all that bind ports to one process."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not _alone:
         for item in items:
             if item.get_closest_marker("system") is not None:

@@ -257,6 +257,7 @@ ready = {ready}
     return write(folder, profile=LIVE, case=text + sut)
 
 
+@pytest.mark.slow
 def test_the_reference_controller_as_a_program_sheds_in_real_time(tmp_path: Path) -> None:
     with_program(tmp_path)
     finished = done(tmp_path, "run", "case.toml", "--out", "out", "--json")

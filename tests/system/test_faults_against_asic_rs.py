@@ -18,7 +18,7 @@ from emulator.seed import Seed
 from emulator.wire import SECOND
 from firmware_mocks import miners
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("faults_against_asic_rs")]  # one site for all of them
 pyasic_rs = pytest.importorskip("pyasic_rs", reason="pyasic-rs is not installed", exc_type=ImportError)
 
 RPC: dict[str, Value] = {"ports": "4028"}

@@ -30,7 +30,7 @@ from bench.rig_file import RigFile
 from emulator.modbus import rtu
 from tests.system.modbus_site import free_port, rig_up
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("modbus_transports")]  # one site for all of them
 
 RIG = """
 schema = 1

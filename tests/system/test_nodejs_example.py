@@ -29,6 +29,7 @@ def node() -> None:
         pytest.skip(f"node {major} is older than the example's timers; 18 is needed")
 
 
+@pytest.mark.slow
 def test_it_passes_the_under_frequency_service_through_the_pdus(tmp_path: Path) -> None:
     command = [
         sys.executable,

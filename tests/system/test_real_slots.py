@@ -220,6 +220,7 @@ def level(facts: RunFacts, start_ns: int, stop_ns: int) -> float:
     return float(np.mean(facts.power.value[inside]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["tcp", "pty"])
 def test_the_verdict_rests_on_what_another_process_draws(tmp_path: Path, way: str) -> None:
     with site_a(tmp_path) as there:
@@ -264,6 +265,7 @@ def test_the_verdict_rests_on_what_another_process_draws(tmp_path: Path, way: st
         assert (one["outcome"], one["validity"]) == ("PASS", "VALID"), one["reasons"]
 
 
+@pytest.mark.slow
 def test_a_meter_that_dies_in_the_middle_voids_the_run(tmp_path: Path) -> None:
     with site_a(tmp_path) as there:
         write_b(tmp_path, 1, TCP, case=CASE.replace('"python"\nfactory = "shedder.py:controller"', '"null"'))

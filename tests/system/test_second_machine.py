@@ -98,6 +98,7 @@ def asked(machine: Sequence[str], address: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_controller_on_another_machine_drives_the_rig_and_nobody_else_reaches_it(
     machines: Machines, tmp_path: Path
 ) -> None:
