@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastpath.exchange import Answer, Standing
+
 if TYPE_CHECKING:
     from emulator.wire import Conversation
-    from fastpath.exchange import Standing
+
+__all__ = ["Answer", "Standing", "standing_of"]
 
 
 def standing_of(conversation: Conversation) -> Standing | None:

@@ -14,9 +14,9 @@ from emulator.modbus.frames import Framing, MbapCutter
 from emulator.modbus.link import Link, UnitPolicy
 from emulator.modbus.mbap import PORT, MbapSplitter, encode
 from emulator.modbus.pdu import DataModel, Responder, exception_reply
+from emulator.standing import Answer as Held
+from emulator.standing import Standing
 from emulator.wire import Action, Close, Conversation, Instant, Reach, Send
-from fastpath.exchange import Answer as Held
-from fastpath.exchange import Standing
 
 __all__ = ["PORT", "Answer", "ModbusTcpConversation", "ModbusTcpDevice"]
 
@@ -28,6 +28,8 @@ _READ_HEAD = b"\0\0\0\6"
 """Protocol and length of a request for registers."""
 _SPAN = struct.Struct(">HH")
 _MAX_HELD = 256
+_LAST_NS = 2**63 - 1
+"""What holds for ever holds as long as an instant has 64 bits."""
 _CLOSED: tuple[Action, ...] = (Close(),)
 
 
@@ -102,7 +104,7 @@ class ModbusTcpDevice:
         if model is None or reply[7] != request[7]:
             return
         address, count = _SPAN.unpack_from(request, 8)
-        until_ns = model.lasts_until(request[7], address, count, now)
+        until_ns = min(model.lasts_until(request[7], address, count, now), _LAST_NS)
         if until_ns > now:
             if len(self.held) >= _MAX_HELD:
                 self.held.clear()
