@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.load.client import load
 from benchmarks.load.serving import Served, serving
+from benchmarks.load.site import API_PORT
 from benchmarks.rows import Row
 
 MINERS = 10_000
@@ -22,6 +23,7 @@ PACED_S = 5.0
 LIMIT_MS = 50.0
 LIMIT_BYTES = 4096
 LIMIT_START_S = 1.0
+PAGE = b"GET / HTTP/1.0\r\n\r\n"
 PEER = "bare asyncio echo server"
 Places = list[tuple[str, int]]
 
@@ -29,7 +31,7 @@ Places = list[tuple[str, int]]
 def rows() -> list[Row]:
     """Rate and processor time against the echo server, times at a steady pace, memory, start."""
     with serving("site", MINERS, "cgminer") as site:
-        places: Places = [(address, 4028) for address in site.said["addresses"]]
+        places: Places = [(address, API_PORT) for address in site.said["addresses"]]
         first = load(places, seconds=60.0, at_once=AT_ONCE, most=len(places))  # each has been asked once
         with serving("echo", round(first.bytes_a_reply)) as echo:
             found = _in_turns(site, echo, places)
@@ -83,8 +85,12 @@ def _memory() -> list[Row]:
     with serving("site", MINERS, "all") as site:
         places: Places = list(zip(site.said["addresses"], site.said["ports"], strict=True))
         resident = [site.resident_bytes()]
+        sockets = [place for place in places if place[1] == API_PORT]
+        pages = [place for place in places if place[1] != API_PORT]
         for _ in range(2):
-            load(places, seconds=60.0, at_once=AT_ONCE, most=len(places))
+            load(sockets, seconds=60.0, at_once=AT_ONCE, most=len(sockets))
+            if pages:
+                load(pages, seconds=60.0, at_once=AT_ONCE, most=len(pages), request=PAGE)
             resident.append(site.resident_bytes())
         start_s, idle = site.said["startup_s"], site.said["bytes_a_miner"]
     state = idle + (2 * resident[1] - resident[0] - resident[2]) / MINERS

@@ -92,7 +92,7 @@ async def _serve(clock: Clock, names: list[str]) -> None:
     said = {
         "startup_s": took_s, "bytes_a_miner": (resident_bytes() - before) / count, "firmwares": names,
         "addresses": [place.address for place in rig.layout.miners],
-        "ports": [rig.devices[place.id].ports[0] for place in rig.layout.miners],
+        "ports": [_port(rig.devices[place.id].ports) for place in rig.layout.miners],
     }  # fmt: skip
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
@@ -102,6 +102,11 @@ async def _serve(clock: Clock, names: list[str]) -> None:
             rig.fleet.run(np.array(rows), script, clock.now())
         turn += 1
         await asyncio.sleep(RAMP_LASTS_S)
+
+
+def _port(ports: tuple[int, ...]) -> int:
+    """Where a miner is asked: on its cgminer socket, else on its first port, which speaks HTTP."""
+    return API_PORT if API_PORT in ports else ports[0]
 
 
 def _by_script(rig: Rig, rows: Iterable[int]) -> dict[str, list[int]]:
