@@ -34,6 +34,7 @@ class BraiinsMeter(Readings):
     windows: ClassVar[Mapping[str, Window]] = {name: Window(s * SECOND) for name, s in SPANS_S.items()} | {
         "av": Window(None)
     }
+    noises = (*SPANS_S, "power")
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -133,27 +134,33 @@ class BraiinsMeter(Readings):
 
     def _measure(self, as_of: Instant, tick: int) -> dict[str, float]:
         measured = {"av": self._mean(as_of, None)}
-        for name, span_s in SPANS_S.items():
-            noise = float((self.device.seed / "meter" / name).normals(1, start=tick)[0])
-            depth = (_NONCES_PER_S * span_s) ** -0.5
-            measured[name] = max(0.0, self._interpolated(as_of, span_s * SECOND) * (1.0 + depth * noise))
-        return measured
-
-    def _interpolated(self, as_of: Instant, span_ns: int) -> float:
-        """BOSminer's approximate mean (S, its open statistics crate): this window, and of the last one what is left.
-
-        Windows stand end to end from the start of mining; in the first one it is the plain mean since then, and after
-        a break the last window is empty, so that an average climbs over its whole span.
-        """
         mining = self.unit.mining_since_ns(as_of)
         origin = self.since_ns if mining is None else max(self.since_ns, mining)
+        now_ths = self.unit.hash_ths(as_of)
+        steady = abs(self._mean(as_of, as_of - origin) - now_ths) <= 1e-9 * now_ths
+        for name, span_s in SPANS_S.items():
+            depth = (_NONCES_PER_S * span_s) ** -0.5
+            mean = self._interpolated(as_of, origin, span_s * SECOND, now_ths if steady else None)
+            measured[name] = max(0.0, mean * (1.0 + depth * self.noise(name, tick)))
+        return measured
+
+    def _interpolated(self, as_of: Instant, origin: Instant, span_ns: int, steady_ths: float | None) -> float:
+        """BOSminer's approximate mean (S, its open statistics crate): this window, and of the last one what is left.
+
+        Windows stand end to end from the start of mining, `origin`; in the first one it is the plain mean since then,
+        and after a break the last window is empty, so that an average climbs over its whole span. A rate that has not
+        moved since the origin is every window's mean.
+        """
         count, inside_ns = divmod(as_of - origin, span_ns)
-        start = as_of - inside_ns
-        here = self.unit.mean_hash_ths(start, as_of) if inside_ns > 0 else 0.0
+        start, part = as_of - inside_ns, inside_ns / span_ns
+
+        def mean(begin: Instant, end: Instant) -> float:
+            return self.unit.mean_hash_ths(begin, end) if steady_ths is None else steady_ths
+
+        here = mean(start, as_of) if inside_ns > 0 else 0.0
         if count == 0 and origin == self.since_ns:
             return here
-        before = self.unit.mean_hash_ths(start - span_ns, start) if count > 0 else 0.0
-        part = inside_ns / span_ns
+        before = mean(start - span_ns, start) if count > 0 else 0.0
         return here * part + before * (1.0 - part)
 
     @property
@@ -167,7 +174,7 @@ class BraiinsMeter(Readings):
         shown = {f"last_{name}": {"gigahash_per_second": rates[name] * 1e3 * share} for name in SPANS_S}
         return shown | {"since_restart": {"gigahash_per_second": rates["av"] * 1e3 * share}}
 
-    @property
+    @cached_property
     def mhs(self) -> dict[str, float]:
         """Every window in MH/s."""
         return {name: round(ths * 1e6, 2) for name, ths in self.rates_ths.items()}
@@ -206,7 +213,7 @@ class BraiinsMeter(Readings):
         """The estimate as it was renewed last, whatever the miner does."""
         refresh_ns: int = METER["power_refresh_ns"]
         tick = max(0, self.now // refresh_ns)
-        noise = float((self.device.seed / "power").normals(1, start=tick)[0])
+        noise = self.noise("power", tick)
         error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
         return round(self.unit.power_w(tick * refresh_ns) * error)
 
