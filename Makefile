@@ -39,7 +39,7 @@ demo: $(RUN)
 test: $(DEV)
 	@virtual=0; real=0; \
 	"$(BIN)/python" -m pytest -m "not system" -n auto --dist worksteal $(ARGS) || virtual=$$?; \
-	"$(BIN)/python" -m pytest -m system -n 4 --dist loadgroup $(ARGS) || real=$$?; \
+	"$(BIN)/python" -m pytest -m system -n 4 --dist loadscope $(ARGS) || real=$$?; \
 	case $$virtual$$real in 00|05|50) ;; *) exit 1 ;; esac
 
 lint: $(DEV)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 # A shell's job in the background is begun with interrupts ignored, and so are its children: tests that interrupt hang.
@@ -13,3 +15,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A benchmark is not a test: machines are shared, and an example that took long once says nothing.
 settings.register_profile("ramprig", deadline=None)
 settings.load_profile("ramprig")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who runs what, when several run at a time."""
+    from tests.scheduling import BySite  # pytest-xdist is there when its hook is called
+
+    return BySite(config, log) if config.getoption("dist") == "loadscope" else None

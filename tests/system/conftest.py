@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -10,27 +9,23 @@ import struct
 
 import pytest
 
-_CLONE_NEWNET = 0x40000000
+from tests.scheduling import unshare_network
+
 _SIOCSIFFLAGS = 0x8914
 _UP = 0x1
 
 
-def _own_network() -> bool:
-    """Move this process into a new network namespace with its loopback up; False where that is not allowed."""
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _UP))
-    return True
+def _own_network() -> None:
+    """Move this process into a new network namespace with its loopback up, where that is allowed."""
+    if unshare_network():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _UP))
 
 
-_alone = "PYTEST_XDIST_WORKER" not in os.environ or _own_network()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _own_network()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long; without networks of their own, leave all that bind ports to one process."""
+    """Begin with what takes long."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    if not _alone:
-        for item in items:
-            if item.get_closest_marker("system") is not None:
-                item.add_marker(pytest.mark.xdist_group("ports"))

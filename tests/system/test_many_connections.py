@@ -19,7 +19,7 @@ from pymodbus.client import ModbusTcpClient
 
 from tests.system.held_site import DEVICES, FACES, METERS, MINERS
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("many_connections")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 MANY, ON_MINERS = 5000, 2000

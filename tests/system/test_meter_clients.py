@@ -17,7 +17,7 @@ from emulator.timeline import Signal
 from tests.emulator.meters.physics import Truth, close, measured
 from tests.system.modbus_site import free_port, served
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("meter_clients")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 ADDRESS = {name: f"127.78.250.{number}" for number, name in enumerate(list_products(), start=1)}
 TYPES = {"u16": "UINT16", "s16": "INT16", "u32": "UINT32", "s32": "INT32", "u64": "UINT64", "s64": "INT64",

@@ -18,7 +18,6 @@ from tests.system.test_cli_real import may_be_bound, started, until
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.xdist_group("mixed_rig"),  # one site for all of them
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]

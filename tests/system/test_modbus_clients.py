@@ -23,7 +23,7 @@ from emulator.pdus.product import load_product as load_pdu
 from emulator.timeline import Signal
 from tests.system.modbus_site import free_port, served
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("modbus_clients")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 METER, PDU, DISPATCH = "127.77.250.1", "127.77.251.1", "127.77.252.1"
 VALUES = {0x0046: 59.87, 0x0034: 123_456.0, 0x0000: 240.0, 0x0006: 173.2, 0x00F8: 2.0}

@@ -31,7 +31,7 @@ from emulator.wire import SECOND
 from tests.emulator.modbus.reactions import HIT, SPARED, as_float, faults, faulty, fits, outcome, table
 from tests.system.modbus_site import free_port, served, up
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("modbus_faults")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 TIMEOUT_S = 0.4
 ROWS = faults(int(TIMEOUT_S * SECOND), "mbap")

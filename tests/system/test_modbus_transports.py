@@ -30,7 +30,7 @@ from bench.rig_file import RigFile
 from emulator.modbus import rtu
 from tests.system.modbus_site import free_port, rig_up
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("modbus_transports")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 RIG = """
 schema = 1
@@ -427,9 +427,16 @@ def test_junk_datagrams_stop_nobody(site):
 
 
 def test_the_tap_counts_requests_of_every_way(site):
-    with connected(on_a_line(site, "meter-rtu-1")) as client:
-        before = site.rig.traffic.requests["meter"]
-        client.read_input_registers(FREQUENCY, count=2, device_id=1)
-        assert site.rig.traffic.requests["meter"] == before + 1
-    seen = {device for _, device, _, direction, _ in site.rig.traffic.frames if direction == "in"}
-    assert {*PYMODBUS, "pdu-01"} <= seen
+    frames = site.rig.traffic.frames
+    for name, connect in PYMODBUS.items():
+        with connected(connect(site, name)) as client:
+            before = site.rig.traffic.requests["meter"]
+            client.read_input_registers(FREQUENCY, count=2, device_id=site.by_id[name]["unit"])
+            assert site.rig.traffic.requests["meter"] == before + 1
+            assert name in {device for _, device, _, direction, _ in frames if direction == "in"}
+    switch = strict(site, "pdu-01")
+    try:
+        switch.read_bit(FIRST_OUTPUT, functioncode=1)
+    finally:
+        switch.serial.close()
+    assert "pdu-01" in {device for _, device, _, direction, _ in frames if direction == "in"}

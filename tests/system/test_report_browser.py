@@ -16,7 +16,7 @@ from bench.report import render_html
 from bench.verdict import Band, CaseVerdict, CheckResult, Limit, Outcome, Quantity, Source, Validity, Verdict
 from emulator.timeline import Signal
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("report")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 S = 1_000_000_000
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -15,7 +15,7 @@ from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU, SunSpecModbusCl
 from bench import inventory
 from tests.system.test_cli_real import may_be_bound, started, until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig_modbus")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 SUNSPEC = [f"sunspec_{model}" for model in (201, 202, 203, 204, 211, 212, 213, 214)]
 

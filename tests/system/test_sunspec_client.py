@@ -14,7 +14,7 @@ from emulator.timeline import Signal
 from emulator.wire import MILLISECOND
 from tests.system.modbus_site import free_port, served
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("sunspec_client")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 MODELS = (201, 202, 203, 204, 211, 212, 213, 214)
 BASES = (40000, 0, 50000)

@@ -21,7 +21,7 @@ from emulator.protection.relay import ElementSetting, FeederRelay
 from emulator.wire import Device
 from tests.system.modbus_site import free_port, served
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("switch_clients")]  # one site for all of them
+pytestmark = pytest.mark.system
 
 GUDE, MOXA, RARITAN, WAVESHARE, RELAY = (f"127.78.251.{n}" for n in range(1, 6))
 
