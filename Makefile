@@ -5,6 +5,7 @@
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
 #   make fuzz    coverage-guided fuzzing of the codecs, FUZZ_SECONDS for each target (60)
+#   make selftest  every faulty controller caught, every limit where it says (some minutes); the quick form is in make test
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
 #   make bench   measure speed against named peers, write benchmarks/latest.json
 #   make sanitize  the C around the kernels under the address and undefined-behaviour sanitizers
@@ -24,7 +25,7 @@ FUZZ_TARGETS ?= modbus_tcp modbus_faulty modbus_ways cgminer http looks
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test lint fuzz suites bench matrix sanitize emulate aarch64 docs clean
+.PHONY: demo test lint selftest fuzz suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -48,6 +49,9 @@ lint: $(DEV)
 	@"$(BIN)/mypy" --no-error-summary
 	@"$(BIN)/lint-imports" --no-logo
 	@echo "lint: clean"
+
+selftest: $(RUN)
+	@"$(BIN)/ramprig" selftest --out runs/selftest $(ARGS)
 
 fuzz: $(DEV)
 	@for target in $(FUZZ_TARGETS); do \

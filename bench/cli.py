@@ -214,22 +214,26 @@ def list_things(
 
 @app.command()
 def selftest(
-    quick: Annotated[bool, typer.Option(help="Each faulty controller in its own scenario only.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="One faulty controller for each check, one limit for each formula.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that the bench can fail: the reference passes, every faulty controller is caught, a cut wire is noticed."""
     import json
 
     from bench import campaign, selftest
+    from bench.selftest import report
 
     with errors(), campaign.processes() as executor:
-        result = selftest.run(
-            executor, quick=quick, told=lambda case: None if as_json else typer.echo(told(case), err=True)
-        )
+        result = selftest.run(executor, quick=quick, told=lambda line: None if as_json else typer.echo(line, err=True))
+        report.write(result, out or Path("runs") / "selftest")
         if as_json:
             typer.echo(json.dumps(result.to_json(), indent=2))
         else:
             selftest.print_matrix(result, results())
+            typer.echo(f"report: {(out or Path('runs') / 'selftest') / 'report.html'}")
     raise typer.Exit(1 if result.problems else 0)
 
 

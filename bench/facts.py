@@ -65,6 +65,19 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Phases:
+    """What each miner did: a row for each phase it entered, in order of time. Parallel arrays of shape (n,).
+
+    t_ns: int64; row: int64, index into `miners`; phase: int8, values of `emulator.catalogue.Phase`.
+    """
+
+    t_ns: NDArray[np.int64]
+    row: NDArray[np.int64]
+    phase: NDArray[np.int8]
+    miners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """Everything a verdict may rest on."""
 
@@ -107,5 +120,8 @@ class RunFacts:
     trace_sha256: str = ""
     expected: str = ""
     heat: HeatMap | None = None
+    phases: Phases | None = None
+    conduct: Mapping[str, float] = field(default_factory=dict)
+    """How the controller treated the devices (`bench/conduct.py`); empty where that was not taken down."""
     info: Mapping[str, object] = field(default_factory=dict)
     """Who, what, where: versions, commit, rig, profile, controller; printed in the report."""

@@ -101,12 +101,21 @@ class Meter(ModbusDevice):
     measures: Id = Field(description='"poi" for the point of interconnection, or the id of a feeder.')
 
 
+class Load(Table):
+    """A load that is no miner behind an outlet."""
+
+    id: Id
+    kind: Literal["house", "ai_training", "solar", "wind"]
+    nominal_w: float = Field(description="Highest consumption, W; negative feeds in.")
+
+
 class Outlet(Table):
-    """One output of a PDU and the miners it switches."""
+    """One output of a PDU and what it switches."""
 
     id: Id
     index: int = Field(ge=1, description="Number of the output on the device, from 1.")
     miners: tuple[Id, ...]
+    loads: tuple[Load, ...] = Field(description="Loads besides miners, the AI cluster for example.")
 
 
 class Pdu(ModbusDevice):

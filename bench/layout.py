@@ -31,6 +31,7 @@ from emulator.pdus.product import load_product as load_pdu
 from emulator.pool.server import PORT as POOL_PORT
 from emulator.protection.product import load_product as load_relay
 from emulator.site import FeederSpec, OutletSpec, SiteSpec, split
+from emulator.switched_load import SwitchedLoad
 from firmware_mocks import miners
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Layout:
     def _loads(self, where: str, seed: Seed) -> dict[str, Signal]:
         return {load.id: _load(load, seed / "load" / load.id) for load in self.file.load if load.at == where}
 
+    def switched_loads(self) -> dict[str, tuple[LoadTable, ...]]:
+        """Loads besides miners that stand behind an outlet, by its id."""
+        outlets = dict.fromkeys(load.outlet for load in self.file.load if load.outlet is not None)
+        return {one: tuple(load for load in self.file.load if load.outlet == one) for one in outlets}
+
     def sorts(self) -> dict[str, str]:
         """What sort of thing each id is: what a fault can be aimed at."""
         sorts = {place.id: "miner" for place in self.miners}
@@ -133,6 +139,7 @@ class Layout:
     def inventory(self, nominal_w: float, nominal_hz: float, paths: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The site as a controller learns of it (docs/reference/inventory.md); `paths` has the ports of its lines."""
         lines, opened = {line.id: line for line in self.file.line}, paths or {}
+        loads = self.switched_loads()
         return {
             "schema": 1,
             "site": {
@@ -150,7 +157,13 @@ class Layout:
             "pdus": [
                 {**entry(place.id, place.product.id, place.way, lines, opened),
                  "outlets": [
-                     {"id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows]}
+                     {
+                         "id": outlet.id, "index": index, "miners": [self.miners[row].id for row in outlet.rows],
+                         "loads": [
+                             {"id": load.id, "kind": load.kind, "nominal_w": load.power}
+                             for load in loads.get(outlet.id, ())
+                         ],
+                     }
                      for index, outlet in enumerate(place.outlets, start=1)
                  ]}
                 for place in self.pdus
@@ -251,6 +264,7 @@ class _Planner:
             pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
             self._named(POOL, "the pool", pool)
         tls = self._certificates()
+        self._check_loads(pdus)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
         gateways = self._ways.gateway_addresses
@@ -258,6 +272,22 @@ class _Planner:
             self._file, self._origin, tuple(miners), tuple(meters), tuple(pdus), dispatch, pool, gateways, tls, relays,
             interfaces,
         )  # fmt: skip
+
+    def _check_loads(self, pdus: list[PduPlace]) -> None:
+        """A load is cut by an outlet of its own feeder, or, counted at the point of interconnection, by any."""
+        feeds = {outlet.id: pdu.table.id for pdu in pdus for outlet in pdu.outlets}
+        for number, load in enumerate(self._file.load):
+            if load.outlet is None:
+                continue
+            if load.outlet not in feeds:
+                hint = did_you_mean(load.outlet, [*feeds])
+                self._wrong(f"load[{number}].outlet: no outlet {load.outlet!r} on this rig{hint}")
+            elif load.at not in (POI, feeds[load.outlet]):
+                there = feeds[load.outlet]
+                self._wrong(
+                    f'load[{number}].outlet: {load.outlet!r} is on feeder "{there}" and the load is at "{load.at}"; '
+                    f'write at = "{there}"'
+                )
 
     # ---- what ------------------------------------------------------------------------------------------------------
 
@@ -432,9 +462,14 @@ class _Planner:
 
 
 def _load(table: LoadTable, seed: Seed) -> Signal:
+    drawn = _drawn(table, seed)
+    return drawn if table.outlet is None else SwitchedLoad(drawn)
+
+
+def _drawn(table: LoadTable, seed: Seed) -> Signal:
     match table.kind:
         case "house":
-            return loads.house(table.power)
+            return loads.house(table.power, table.points)
         case "ai_training":
             return loads.ai_training(table.power, table.duration, seed, iteration_s=table.iteration * 1e-9)
         case "solar":

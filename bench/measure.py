@@ -3,7 +3,8 @@
 Owns the definitions (reaction, reach, hold, ramp, ...) and the uncertainty budget; limits and verdicts are
 `bench/judge.py`. Between samples a series is taken as a straight line, so every answer is exact on steps and ramps.
 
-Budget of an instant (standard uncertainties, added in quadrature; docs/explanations/how-a-verdict-is-made.md):
+Budget of an instant (standard uncertainties, in quadrature, but window and sampling add up:
+docs/explanations/how-a-verdict-is-made.md):
 
 * amplitude: how far the crossing moves when the level moves by `Series.u`, which is u over the slope on a slope;
 * window: half of the averaging window at most, less where the trace is straight (none on a ramp);
@@ -309,7 +310,8 @@ def _share(piece: Piece, low: float | None, high: float | None, widen: float) ->
 def _instant(series: Series, instant: float, start_ns: int, moved_ns: float) -> Quantity:
     """A crossing as seconds since `start`, with the whole budget."""
     here = Local.of(series, round(instant))
-    u_ns = math.sqrt(moved_ns**2 + here.window_ns**2 + here.sampling_ns**2 + series.u_time_ns**2)
+    # at the foot and the head of a step averaging and sampling hide it to the same side: their terms add up
+    u_ns = math.sqrt(moved_ns**2 + (here.window_ns + here.sampling_ns) ** 2 + series.u_time_ns**2)
     return Quantity((instant - start_ns) / _S, "s", u_ns / _S)
 
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, SubprocessSut, build
 from bench.collection import let_go, standing
+from bench.conduct import conduct
 from bench.config import ConfigError
 from bench.descriptors import make_room
-from bench.layout import lay_out
+from bench.layout import POI, lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
 from bench.record import Recorder
@@ -288,6 +289,9 @@ class _Run:
                     trip.at_ns, "relay_trip", relay=place.id, feeder=place.protects, cause=trip.cause,
                     picked_up_ns=trip.picked_up_ns, open_ns=trip.parts_ns,
                 )  # fmt: skip
+        for name, load in rig.switched_loads.items():
+            for at, closed in load.moves:
+                self.recorder.event(at, "load", load=name, closed=closed)
         rig.traffic.write(self.folder / "frames.parquet")
         if rig.real is not None:
             rig.real.samples.write(self.folder)
@@ -298,6 +302,7 @@ class _Run:
             contacts=dict(rig.traffic.requests),
             frames_dropped=rig.traffic.dropped,
             busiest=rig.busiest(),
+            conduct=conduct(rig.traffic, f"meter-{POI}", self.armed_ns, end),
             lateness_p99_ns=self.clock.lateness.p99_ns,
             lateness_max_ns=self.clock.lateness.max_ns,
             network_defects=rig.network.defects,

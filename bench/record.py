@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import real_samples
-from bench.facts import HeatMap, Occurrence, ProfileEvent, RunFacts, Series
+from bench.facts import HeatMap, Occurrence, Phases, ProfileEvent, RunFacts, Series
 from emulator.timeline import FIELDS, SegmentLog, Signal
 from emulator.wire import SECOND, Instant
 
@@ -81,6 +81,12 @@ class Truth:
         totals = np.stack([self.log.total(self.log.entries_at(rows, int(t)), int(t)) for t in edges], axis=1)
         share = np.diff(totals, axis=1) / (np.diff(edges) * 1e-9) / self.nominal_w[:, None]
         return HeatMap(edges[:-1], self.miners, share.astype(np.float32))
+
+    def phases(self) -> Phases:
+        """Every phase that a miner entered."""
+        t_ns, row = self.log.column("t0_ns").astype(np.int64), self.log.column("row").astype(np.int64)
+        order = np.lexsort((np.arange(self.log.size), t_ns))
+        return Phases(t_ns[order], row[order], self.log.column("phase").astype(np.int8)[order], self.miners)
 
     def sha256(self, signals: Mapping[str, Signal]) -> str:
         """Hash of everything that happened: the sorted segments and the grid's signals, bit for bit."""
@@ -212,6 +218,8 @@ def _facts(
         trace_sha256=str(stop.get("trace_sha256", "")),
         expected=str(info.get("expect", "")),
         heat=heat,
+        phases=None if truth is None else truth.phases(),
+        conduct={str(name): float(number) for name, number in stop.get("conduct", {}).items()},
         info=info,
     )
 

@@ -33,6 +33,7 @@ from emulator.pool.server import Pool
 from emulator.pool.shares import ShareSource
 from emulator.protection.relay import FeederRelay
 from emulator.site import Site
+from emulator.switched_load import SwitchedLoad
 from emulator.timeline import Signal
 from emulator.wire import SECOND
 from firmware_mocks.miners.base import HostInfo
@@ -116,6 +117,8 @@ class Rig:
         )
         spec = self.layout.site_spec(seed)
         self.site = Site(spec, self.fleet, self.grid, seed, on_mains=self._mains_moved)
+        self.switched_loads = self._wire_loads()
+        """Loads behind outlets, by id."""
         self.nominal_w = self.site.nominal_w()
         if self.nominal_w <= 0:
             fed_w = -self.nominal_w
@@ -232,6 +235,20 @@ class Rig:
             return self.site.poi.energy_j(start, stop) / ((stop - start) * 1e-9) - self.nominal_w
 
         return SwingResponse(self.grid.nominal_hz, system.kinetic_energy, system.damping, change_w)
+
+    def _wire_loads(self) -> dict[str, SwitchedLoad]:
+        """Hang every load that the file puts behind an outlet on it."""
+        signals = dict(self.site.spec.loads)
+        for feeder in self.site.spec.feeders:
+            signals |= feeder.loads
+        found = {}
+        for outlet, tables in self.layout.switched_loads().items():
+            for table in tables:
+                load = signals[table.id]
+                assert isinstance(load, SwitchedLoad)  # noqa: S101 the layout makes each load with an outlet one
+                self.site.outlets[outlet].loads.append(load)
+                found[table.id] = load
+        return found
 
     # ---- devices --------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,10 @@ class LoadTable(Table):
     kind: Literal["house", "ai_training", "solar", "wind"]
     power: Annotated[PowerW, not_negative]
     at: str = "poi"
+    outlet: str | None = None
+    """The outlet of a PDU that switches it; nothing does where it is left out."""
+    points: tuple[tuple[DurationNs, PowerW], ...] = ()
+    """Of a house load that varies: (time since the start of the run, power), straight lines between."""
     iteration: DurationNs = 2_000_000_000
     duration: Annotated[DurationNs, positive] = 3_600_000_000_000
 
@@ -164,6 +168,15 @@ class LoadTable(Table):
     def _long_enough(self) -> Self:
         if self.iteration < _SHORTEST_ITERATION_NS:
             raise ValueError(f"iteration of {self.iteration / 1e9:g} s is too short; write 0.5 s or more")
+        return self
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        instants = [instant for instant, _ in self.points]
+        if self.points and self.kind != "house":
+            raise ValueError(f'points: only a house load takes them; remove them from the load of kind "{self.kind}"')
+        if sorted(instants) != instants:
+            raise ValueError("points: an instant lies before the one above it; sort them")
         return self
 
 

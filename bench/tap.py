@@ -98,6 +98,10 @@ class Traffic:
                 most[device] = max(most.get(device, 0), len(times))
         return most
 
+    def heard(self, device: str) -> list[Instant]:
+        """When the device got a request, as far as frames are kept, in order of time."""
+        return [now for now, name, _, direction, _ in self._all_frames() if name == device and direction == "in"]
+
     def write(self, file: Path) -> None:
         """The frames as a Parquet file: t_ns, device, port, direction, bytes."""
         import pyarrow as pa

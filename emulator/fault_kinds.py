@@ -80,7 +80,7 @@ class Parameter:
             return duration_ns(text)
         if self.type is Type.SHARE:
             return parse(text, "fraction")
-        if self.type is Type.GLOBS and isinstance(text, list) and all(isinstance(name, str) for name in text):
+        if self.type is Type.GLOBS and isinstance(text, list | tuple) and all(isinstance(name, str) for name in text):
             return " ".join(name.replace(" ", "_") for name in text)
         if self.type is Type.SPANS and not isinstance(text, bool):
             return " ".join(map(str, text)) if isinstance(text, list) else str(text)

@@ -14,12 +14,14 @@ from emulator.timeline import Signal
 from emulator.wire import SECOND, Instant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.seed import Seed
 
 
-def house(power_w: float) -> Signal:
-    """Control room, network, lighting: a constant."""
-    return Signal.constant(power_w)
+def house(power_w: float, points: Sequence[tuple[Instant, float]] = ()) -> Signal:
+    """Control room, network, lighting: a constant, or what goes in straight lines from point to point."""
+    return Signal(*zip(*points, strict=True)) if points else Signal.constant(power_w)
 
 
 def ai_training(

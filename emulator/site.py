@@ -15,6 +15,7 @@ import numpy as np
 
 from emulator.breaker import Breaker, BreakerSpec
 from emulator.contacts import History, followed, in_series, switched
+from emulator.switched_load import SwitchedLoad
 from emulator.wire import MILLISECOND, Instant
 
 if TYPE_CHECKING:
@@ -230,7 +231,8 @@ class Branch:
         self._latest = self._form = None
 
     def _breaker_moved(self, since: Instant) -> None:
-        self.loads = tuple(switched(load, self.breaker.contacts) for load in self._uncut)
+        mine, own = self.breaker.contacts, SwitchedLoad  # what hangs on an outlet follows that outlet's mains
+        self.loads = tuple(load if isinstance(load, own) else switched(load, mine) for load in self._uncut)
         for outlet in self.outlets:
             outlet.rewire()
         self._site.replan(self.outlets, since)
@@ -313,6 +315,8 @@ class Outlet:
         self._branch = branch
         self._contactor = pdu.contactor
         self._hold_ns = pdu.return_ns + number * pdu.return_step_ns
+        self.loads: list[SwitchedLoad] = []
+        """Loads besides miners that stand behind it, with the losses of the point they are counted at."""
         spread = 1.0 + 0.15 * min(2.0, max(-2.0, seed.normal()))  # estimate: 15 % between units
         self.open_ns = round(pdu.open_ns * spread) if pdu.contactor else 0
         self.close_ns = round(pdu.close_ns * spread) if pdu.contactor else 0
@@ -327,6 +331,8 @@ class Outlet:
         self.relay = in_series(self._told, followed(breaker, 0, self._hold_ns)) if self._hold_ns else self._told
         self._contacts = followed(self.relay, self.open_ns, self.close_ns) if self._contactor else self.relay
         self.mains = in_series(self._contacts, breaker)
+        for load in self.loads:
+            load.follow(self.mains)
 
     def closed(self, at: Instant) -> bool:
         """State of the PDU's relay; every relay is closed when the run begins."""
@@ -347,10 +353,10 @@ class Outlet:
         self._site.replan((self,), at)
 
     def power_w(self, at: Instant) -> float:
-        """What the outlet itself carries: the coil, or the miners where there is no contactor."""
+        """What the outlet itself carries: the coil, or what is behind it where there is no contactor."""
         if self._contactor:
             return COIL_W if self.closed(at) else 0.0
-        return float(self._site.fleet.power_w(at, self.rows).sum())
+        return self.load_w(at)
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy the outlet itself has carried over [start, stop], joules."""
@@ -358,11 +364,12 @@ class Outlet:
             return COIL_W * self.relay.closed_ns(start, stop) * 1e-9
         fleet = self._site.fleet
         fleet.advance(stop)
-        return float((fleet.energy_j(stop, self.rows) - fleet.energy_j(start, self.rows)).sum())
+        miners = float((fleet.energy_j(stop, self.rows) - fleet.energy_j(start, self.rows)).sum())
+        return miners + sum(load.integral(start, stop) for load in self.loads)
 
     def load_w(self, at: Instant) -> float:
-        """Power of the miners behind the outlet, watts."""
-        return float(self._site.fleet.power_w(at, self.rows).sum())
+        """Power of everything behind the outlet, watts."""
+        return float(self._site.fleet.power_w(at, self.rows).sum()) + sum(load.at(at) for load in self.loads)
 
     def inrush_a(self, at: Instant) -> float:
         """Peak of the current when the outlet last put its miners on the mains, amperes."""

@@ -15,6 +15,7 @@ from bench import measure
 from bench.facts import Series
 from bench.services.deployment import Deployment
 from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.treatment import TREATMENT
 from bench.verdict import Band, Measured, NotComputable, NotReached, Quantity
 
 _S = 10**9
@@ -203,7 +204,9 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
     if not isinstance(arrived.measured, Quantity):
         return Finding(arrived.measured, doubtful=arrived.doubtful)
     begin = d.start_ns + _ns(arrived.measured.value)
-    left = _falls_below(d, a["low"] * (1 - 1e-6), begin)
+    settled = begin + _ns(4 * arrived.measured.u)  # while it arrives it has not left, whatever the last watts do
+    ended = _falls_below(d, a["low"] * (1 - 1e-6), settled)
+    left = None if ended is None else settled + _ns(ended.value)
     limit = a.get("faster_than")
     if limit is not None:
         if left is None:
@@ -216,14 +219,16 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
     length = ((d.end_ns if left is None else left) - begin) / _S
     if left is None and a.least is not None and length < a.least:
         return Finding(NotComputable(f"the recording ends {length:g} s after full delivery"))
-    return Finding(Quantity(length, "s", arrived.measured.u))
+    return Finding(Quantity(length, "s", float(np.hypot(arrived.measured.u, 0.0 if ended is None else ended.u))))
 
 
 def draw_back(d: Deployment, a: Arguments) -> Finding | Skip:
     """The largest consumption above the level before, once delivery has ended; with `span`, only that long after."""
-    ended = _falls_below(d, MOVED, d.start_ns + _ns(a["deadline"]))
-    if ended is None:
+    begin = d.start_ns + _ns(a["deadline"])
+    fallen = _falls_below(d, MOVED, begin)
+    if fallen is None:
         return Skip("the site did not return in this run")
+    ended = begin + _ns(fallen.value)
     span = a.get("span")
     stop = d.end_ns if span is None else min(d.end_ns, ended + _ns(span))
     least = measure.minimum(d.reduction, ended, stop)
@@ -309,6 +314,7 @@ FORMULAS: Mapping[str, Formula] = {
     "still": Formula(still, "fraction", {"span": "s"}),
     "highest": Formula(highest, "W", {"since": "s", "until": "s"}),
     "busiest": Formula(busiest, "1", {}),
+    **TREATMENT,
 }  # fmt: skip
 """Every formula a service file may name."""
 
@@ -372,11 +378,11 @@ def _stayed(d: Deployment) -> str:
     return ""
 
 
-def _falls_below(d: Deployment, share: float, begin: int) -> int | None:
-    """The first instant from `begin` on at which no more than `share` is delivered."""
+def _falls_below(d: Deployment, share: float, begin: int) -> Quantity | None:
+    """Seconds from `begin` until no more than `share` is delivered, for the first time."""
     taken = replace(d.reduction, value=-d.reduction.value)
     found = measure.reaction_time(taken, begin, d.end_ns, -share * d.asked_w)
-    return begin + _ns(found.value) if isinstance(found, Quantity) else None
+    return found if isinstance(found, Quantity) else None
 
 
 def _moving(d: Deployment, series: Series, window_s: float, of: float | None, *, rising: bool) -> Finding | Skip:

@@ -51,6 +51,9 @@ FACTORS: Mapping[str, tuple[str, float]] = {
     "W": ("W", 1.0),
     "kW": ("W", 1e3),
     "MW": ("W", 1e6),
+    "pu": ("pu", 1.0),
+    "times": ("1", 1.0),
+    "miners": ("1", 1.0),
     "requests": ("1", 1.0),
 }
 """Units a figure may be written in, with the base unit and the factor to it."""

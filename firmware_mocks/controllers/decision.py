@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from firmware_mocks.controllers.settings import Settings
 
@@ -46,27 +46,6 @@ class State(Enum):
     RETURNING = "returning"
 
 
-class Decider:
-    """Both services of a site and the memory they share."""
-
-    def __init__(self, settings: Settings, commitment_w: float, nominal_w: float) -> None:
-        verify_s = {"contactor": settings.verify.contactor_s, "firmware": settings.verify.firmware_s}
-        frequency_verify_s = verify_s[settings.paths.for_deadline(settings.frequency.full_within_s)]
-        dispatch_verify_s = verify_s[settings.paths.for_deadline(settings.dispatch.full_within_s)]
-        self.recent = RecentMean(settings.poll.baseline_s)
-        self.frequency = FrequencyService(settings, commitment_w, nominal_w, frequency_verify_s)
-        self.dispatch = DispatchService(settings, commitment_w, nominal_w, dispatch_verify_s)
-
-    def step(self, seen: Seen) -> Want:
-        """Take in what was seen and say what has to be held from now on."""
-        frequency_w = self.frequency.step(seen, self.recent.mean)
-        ready = self.frequency.state is State.READY
-        dispatch_w = self.dispatch.step(seen, self.recent.mean, frequency_w, ready)
-        if seen.power_w is not None:
-            self.recent.add(seen.now_s, seen.power_w)
-        return Want(frequency_w, dispatch_w)
-
-
 class FrequencyService:
     """Sheds by local frequency, checks by the meter that it was enough, returns in stages when it may.
 
@@ -89,6 +68,22 @@ class FrequencyService:
         self._shed_s = 0.0
         self._recovered_s: float | None = None
         self._low_readings = 0
+
+    def kept(self) -> dict[str, Any]:
+        """What must outlive a restart."""
+        return {
+            "state": self.state.value, "share": self._share, "extra_w": self._extra_w,
+            "reduction_w": self._reduction_w, "baseline_w": self._baseline_w, "recall": self._recall,
+        }  # fmt: skip
+
+    def take_up(self, kept: Mapping[str, Any], now_s: float) -> None:
+        """Go on from what was kept; times begin anew."""
+        self.state = State(kept["state"])
+        self._share, self._extra_w, self._reduction_w = kept["share"], kept["extra_w"], kept["reduction_w"]
+        self._baseline_w, self._recall = kept["baseline_w"], kept["recall"]
+        self._shed_s = now_s
+        self._proof.begin(now_s)
+        self._stages.begin(now_s)
 
     def step(self, seen: Seen, baseline_w: float | None) -> float:
         """Reduction to hold, watts. Without a frequency nothing changes: neither shed nor return blind."""
@@ -183,6 +178,17 @@ class DispatchService:
         self._extra_w = 0.0
         self._settled_s = -math.inf
 
+    def kept(self) -> dict[str, Any]:
+        """What must outlive a restart."""
+        return {"reduction_w": self._reduction_w, "extra_w": self._extra_w, "undisturbed_w": self._undisturbed_w}
+
+    def take_up(self, kept: Mapping[str, Any], now_s: float) -> None:
+        """Go on from what was kept; times begin anew."""
+        self._reduction_w, self._extra_w = kept["reduction_w"], kept["extra_w"]
+        self._undisturbed_w = kept["undisturbed_w"]
+        self._settled_s = now_s + self._rule.settle_s
+        self._proof.begin(now_s)
+
     def step(self, seen: Seen, recent_w: float | None, frequency_w: float, frequency_ready: bool) -> float:
         """Reduction to hold beside `frequency_w`, watts. Nothing is given back before the other service is ready."""
         if not frequency_ready:
@@ -214,6 +220,40 @@ class DispatchService:
         if self._reduction_w == 0.0:
             self._extra_w = 0.0
             self._settled_s = now_s + self._rule.settle_s
+
+
+class Decider:
+    """Both services of a site and the memory they share."""
+
+    def __init__(
+        self, settings: Settings, commitment_w: float, nominal_w: float,
+        frequency: type[FrequencyService] = FrequencyService, dispatch: type[DispatchService] = DispatchService,
+    ) -> None:  # fmt: skip
+        verify_s = {"contactor": settings.verify.contactor_s, "firmware": settings.verify.firmware_s}
+        frequency_verify_s = verify_s[settings.paths.for_deadline(settings.frequency.full_within_s)]
+        dispatch_verify_s = verify_s[settings.paths.for_deadline(settings.dispatch.full_within_s)]
+        self.recent = RecentMean(settings.poll.baseline_s)
+        self.frequency = frequency(settings, commitment_w, nominal_w, frequency_verify_s)
+        self.dispatch = dispatch(settings, commitment_w, nominal_w, dispatch_verify_s)
+
+    def kept(self) -> dict[str, Any]:
+        """What must outlive a restart, fit for JSON."""
+        return {"frequency": self.frequency.kept(), "dispatch": self.dispatch.kept()}
+
+    def take_up(self, kept: Mapping[str, Any], now_s: float) -> Want:
+        """Go on from what was kept; what it asks for at once."""
+        self.frequency.take_up(kept["frequency"], now_s)
+        self.dispatch.take_up(kept["dispatch"], now_s)
+        return Want(kept["frequency"]["reduction_w"], kept["dispatch"]["reduction_w"])
+
+    def step(self, seen: Seen) -> Want:
+        """Take in what was seen and say what has to be held from now on."""
+        frequency_w = self.frequency.step(seen, self.recent.mean)
+        ready = self.frequency.state is State.READY
+        dispatch_w = self.dispatch.step(seen, self.recent.mean, frequency_w, ready)
+        if seen.power_w is not None:
+            self.recent.add(seen.now_s, seen.power_w)
+        return Want(frequency_w, dispatch_w)
 
 
 class Stages:
@@ -280,6 +320,7 @@ class RecentMean:
 class Unit(Protocol):
     """What is switched as one: an outlet, or a miner."""
 
+    id: str
     held_w: float
     """What it took off the site when it went; 0 while it is on."""
 
@@ -322,6 +363,20 @@ class Roster(Generic[U]):
             self._free.append(unit)
             back.append(unit)
         return shed, back, max(0.0, reduction_w - held_w)
+
+    def kept(self) -> dict[str, float]:
+        """Held units with their watts, first out first."""
+        return {unit.id: unit.held_w for unit in self._held}
+
+    def take_up(self, kept: Mapping[str, float]) -> list[U]:
+        """Hold again what was kept; the units that are to be off."""
+        for unit in [unit for unit in self._free if unit.id in kept]:
+            unit.held_w = kept[unit.id]
+            self._free.remove(unit)
+            self._held.append(unit)
+        order = list(kept)
+        self._held = deque(sorted(self._held, key=lambda unit: order.index(unit.id)))
+        return list(self._held)
 
     def drop(self, unit: U) -> bool:
         """A held unit does not obey: it no longer counts and is chosen last. False if it was not held."""

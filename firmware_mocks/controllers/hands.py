@@ -18,6 +18,9 @@ from firmware_mocks.controllers.settings import Retry
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+_SLEEP_SHARE = 0.2
+"""No miner is taken to draw more of its nameplate asleep: a Bitaxe Max has 12 W in all, and 2 W asleep."""
+
 
 class Hand(Generic[T]):
     """Brings one device into the state that is wanted and does not let go before the device confirms it.
@@ -91,7 +94,8 @@ class MinerHand:
         self.nominal_w = float(entry["nominal_w"])
         self.held_w = 0.0
         self.powered = True
-        self._driver, self._gate, self._sleep_w, self._retry = driver, gate, sleep_w, retry
+        self._driver, self._gate, self._retry = driver, gate, retry
+        self._sleep_w = min(sleep_w, _SLEEP_SHARE * self.nominal_w)
         self._touched = False
         self._hand: Hand[Mode] = Hand(self.id, self._set_mode, "mine", retry, lambda: in_trouble(self))
 
@@ -138,6 +142,7 @@ class Outlet:
     """A contactor and the miners behind it, shed as one."""
 
     def __init__(self, pdu: PduHand, index: int, miners: list[MinerHand]) -> None:
+        self.id = f"{pdu.id}.{index}"
         self._pdu, self._index, self._miners = pdu, index, miners
         self.held_w = 0.0
 
@@ -163,7 +168,8 @@ class Outlet:
 class PduHand:
     """All contactors of one PDU: what is wanted of several in one go becomes one command."""
 
-    def __init__(self, device: Pdu, retry: Retry, in_trouble: Callable[[PduHand], None]) -> None:
+    def __init__(self, name: str, device: Pdu, retry: Retry, in_trouble: Callable[[PduHand], None]) -> None:
+        self.id = name
         self.outlets: list[Outlet] = []
         self._device = device
         self._hand: Hand[Mapping[int, bool]] = Hand(device.name, device.switch, {}, retry, lambda: in_trouble(self))

@@ -12,8 +12,10 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Way: TypeAlias = Literal["contactor", "firmware"]
 """A way to take load off: open the outlet's contactor, or ask the miner's firmware to sleep."""
@@ -39,13 +41,18 @@ class Frequency:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """How the operator's set-point is followed, and where it is read: the block, or the feed over HTTP."""
+    """How the operator's set-point is followed, and where it is read: the block, or the feed over HTTP.
+
+    `dead_s` None: the last word of a silent one holds for ever.
+    """
 
     follow: bool
     source: Literal["dispatch", "rest"]
     full_within_s: float
     margin_share: float
     settle_s: float
+    failsafe_share: float
+    dead_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,32 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Calendar:
+    """Windows of local time in which the site is to be down: "2026-07-15T16:30/2026-07-15T16:45" in `zone`."""
+
+    zone: str
+    windows: tuple[str, ...]
+    lead_s: float
+    limit_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where to keep what must outlive a restart. `file` None keeps it in the process."""
+
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the world does to the controller, for trials: a restart, and the time of day at its start."""
+
+    down_s: float
+    restart_after_s: float | None = None
+    utc_at_start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the controller can be told."""
 
@@ -126,6 +159,9 @@ class Settings:
     poll: Poll
     retry: Retry
     verify: Verify
+    calendar: Calendar
+    memory: Memory
+    trial: Trial
 
 
 _TABLES: dict[str, tuple[str, type]] = {
@@ -137,8 +173,11 @@ _TABLES: dict[str, tuple[str, type]] = {
     "poll": ("poll", Poll),
     "retry": ("retry", Retry),
     "verify": ("verify", Verify),
+    "calendar": ("calendar", Calendar),
+    "memory": ("memory", Memory),
+    "trial": ("trial", Trial),
 }
-_ZERO_ALLOWED = {"min_shed_s", "hold_off_s", "margin_share", "settle_s", "sleep_w"}
+_ZERO_ALLOWED = {"min_shed_s", "hold_off_s", "margin_share", "settle_s", "sleep_w", "lead_s", "limit_share"}
 
 
 def load(source: Settings | Mapping[str, Any] | str | Path | None = None) -> Settings:
@@ -196,11 +235,19 @@ def _value(where: str, key: str, hint: Any, raw: object) -> Any:
         return raw
     if hint is int or hint is float:
         return _number(where, key, hint, raw)
+    if hint == tuple[str, ...]:
+        if not isinstance(raw, list | tuple) or not all(isinstance(item, str) for item in raw):
+            raise ConfigError(f"{where} = {raw!r}: write a list of texts")
+        return tuple(raw)
     if typing.get_origin(hint) is tuple:
         choice = typing.get_args(typing.get_args(hint)[0])
         if not isinstance(raw, list | tuple) or not raw:
             raise ConfigError(f"{where} = {raw!r}: write a list of one or more of {', '.join(map(repr, choice))}")
         return tuple(_choice(where, choice, item) for item in raw)
+    if hint is str:
+        if not isinstance(raw, str):
+            raise ConfigError(f"{where} = {raw!r}: write a text")
+        return raw
     return _choice(where, typing.get_args(hint), raw)
 
 
@@ -221,8 +268,39 @@ def _choice(where: str, allowed: tuple[Any, ...], raw: object) -> Any:
     return raw
 
 
+def windows(calendar: Calendar) -> list[tuple[datetime, datetime]]:
+    """Begin and end of each window, local time. Raises ValueError."""
+    found = []
+    for text in calendar.windows:
+        start, _, stop = text.partition("/")
+        begin, end = datetime.fromisoformat(start), datetime.fromisoformat(stop)
+        if begin.tzinfo or end.tzinfo or begin >= end:
+            raise ValueError(f"{text!r} is no window")
+        found.append((begin, end))
+    return found
+
+
 def _check(origin: str, settings: Settings) -> None:
     """Rules between keys."""
+    try:
+        windows(settings.calendar)
+    except ValueError as error:
+        raise ConfigError(
+            f'{origin}: calendar.windows: {error}; write local times like "2026-07-15T16:30/2026-07-15T16:45"'
+        ) from None
+    try:
+        ZoneInfo(settings.calendar.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(
+            f'{origin}: calendar.zone = "{settings.calendar.zone}": no such time zone; write one like "America/Chicago"'
+        ) from None
+    if (text := settings.trial.utc_at_start) is not None:
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            raise ConfigError(
+                f'{origin}: trial.utc_at_start = "{text}": is no time; write one like "2026-07-15T21:29:00"'
+            ) from None
     frequency, back = settings.frequency, settings.back
     if frequency.full_hz is not None and frequency.full_hz > frequency.trip_hz:
         raise ConfigError(

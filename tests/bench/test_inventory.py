@@ -36,7 +36,7 @@ def table() -> dict[str, Any]:
         ],
         "pdus": [
             {**device, "id": "pdu-01", "product": "netio_powerpdu_4ps",
-             "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"]}]},
+             "outlets": [{"id": "pdu-01.1", "index": 1, "miners": ["miner-0001", "miner-0002"], "loads": []}]},
         ],
         "relays": [{**device, "id": "relay-feeder-1", "product": "sel_751a", "protects": "feeder-1"}],
         "signals": [{**device, "id": "dispatch", "kind": "dispatch", "product": "ramprig_dispatch"}],
@@ -111,7 +111,7 @@ def test_a_contradiction_names_key_and_value(
 
 
 def test_a_miner_behind_two_outlets_is_refused(table: dict[str, Any]) -> None:
-    table["pdus"][0]["outlets"].append({"id": "pdu-01.2", "index": 2, "miners": ["miner-0001"]})
+    table["pdus"][0]["outlets"].append({"id": "pdu-01.2", "index": 2, "miners": ["miner-0001"], "loads": []})
     with pytest.raises(ConfigError, match="miners of outlets: 'miner-0001' stands twice"):
         inventory.parse(table)
 

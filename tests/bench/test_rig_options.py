@@ -115,3 +115,76 @@ def test_every_meter_stands_in_a_rig_under_its_own_name(product: str) -> None:
     layout = lay_out(small(meter={"product": product}), "rig.toml")
     assert layout.inventory(1e6, 60.0)["meters"][0]["product"] == product
     assert layout.meters[0].product.id == product
+
+
+AI = ({"id": "ai", "kind": "ai_training", "power": "4 kW", "outlet": "pdu-01.1"},)
+
+
+def test_a_load_behind_an_outlet_is_told_is_cut_with_it_and_its_moves_are_kept() -> None:
+    file = small(load=AI)
+    told = lay_out(file, "rig.toml").inventory(1e5, 60.0)
+    outlets = {outlet["id"]: outlet["loads"] for pdu in told["pdus"] for outlet in pdu["outlets"]}
+    assert outlets.pop("pdu-01.1") == [{"id": "ai", "kind": "ai_training", "nominal_w": 4000.0}]
+    assert not any(outlets.values())
+
+    async def main(clock: Clock) -> None:
+        rig = Rig(lay_out(file, "rig.toml"), clock, Seed(1), 60.0)
+        load, outlet = rig.switched_loads["ai"], rig.site.outlets["pdu-01.1"]
+        assert load.at(5 * SECOND) > 1000.0
+        outlet.switch(False, 10 * SECOND)
+        ((at, closed),) = load.moves
+        assert 10 * SECOND <= at <= 10 * SECOND + 60 * MILLISECOND
+        assert not closed
+        assert load.at(at) == 0.0
+        before, after = rig.site.poi.power_w(at - 1), rig.site.poi.power_w(at + 1)
+        assert before - after > 1000.0
+
+    run(main)
+
+
+def test_a_load_on_a_feeder_goes_with_its_outlet_and_with_the_breaker() -> None:
+    file = small(load=({**AI[0], "at": "feeder-1"},))
+
+    async def main(clock: Clock) -> None:
+        rig = Rig(lay_out(file, "rig.toml"), clock, Seed(1), 60.0)
+        load, breaker = rig.switched_loads["ai"], rig.site.feeders["feeder-1"].breaker
+        breaker.trip(5 * SECOND)
+        breaker.close(8 * SECOND)
+        rig.site.outlets["pdu-01.1"].switch(False, 10 * SECOND)
+        assert [load.at(at * SECOND) > 1000.0 for at in (4, 7, 9, 11)] == [True, False, True, False]
+        assert [closed for _, closed in load.moves] == [False, True, False]
+        (counted,) = rig.site.feeders["feeder-1"].loads
+        assert [counted.at(at * SECOND) for at in (4, 7, 9, 11)] == [load.at(at * SECOND) for at in (4, 7, 9, 11)]
+
+    run(main)
+
+
+def test_a_load_is_not_cut_by_an_outlet_of_another_feeder() -> None:
+    (table,) = tomllib.loads(RIG)["feeder"]
+    file = small(load=({**AI[0], "at": "other"},), feeder=[table, {**table, "id": "other"}])
+    words = """'pdu-01.1' is on feeder "feeder-1" and the load is at "other"; write at = "feeder-1\""""
+    with pytest.raises(ConfigError, match=words):
+        lay_out(file, "rig.toml")
+
+
+def test_an_outlet_that_is_not_there_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match=r"load\[0\].outlet: no outlet 'pdu-01.11' on this rig; did you mean"):
+        lay_out(small(load=({**AI[0], "outlet": "pdu-01.11"},)), "rig.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "solar", "points": (("0 s", "1 kW"),)}, "only a house load takes them"),
+        ({"kind": "house", "points": (("9 s", "1 kW"), ("1 s", "2 kW"))}, "an instant lies before the one above it"),
+    ],
+)
+def test_points_of_a_load_are_those_of_a_house_and_in_order(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        small(load=({"id": "l", "power": "1 kW", **change},))
+
+
+def test_a_house_load_follows_its_points() -> None:
+    points = (("0 s", "1 kW"), ("10 s", "1 kW"), ("20 s", "5 kW"))
+    rig = shed_at_ten(small(load=({"id": "house", "kind": "house", "power": "1 kW", "points": points},)))
+    assert sum(signal.at(15 * SECOND) for signal in rig.site.spec.loads.values()) == 3000.0

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from bench import selftest
 from bench.attach import controllers
+from bench.boundary.bisect import Boundary, Probe, families
 from bench.cli import app
 from bench.judge import judge
 from bench.report.words import case_word
-from bench.selftest import Fate, Mutant, SelfTest, Wiring
+from bench.selftest import Fate, Mutant, SelfTest, Wiring, matrix, page, report, wiring
 from bench.services import load_service
 from bench.verdict import CaseVerdict, CheckResult, Limit, Outcome, Quantity, Source, Validity, Verdict
 from emulator.timeline import Signal
@@ -40,7 +41,13 @@ VOIDED = verdict(Outcome.FAIL, validity=Validity.VOID)
 
 
 def fate(mutant: CaseVerdict) -> Fate:
-    return selftest.fate(MUTANT, ["dip"], {("slow", "dip"): mutant, ("reference", "dip"): PASSED})
+    return matrix.fate(MUTANT, ["dip"], {("slow", "dip"): mutant, ("reference", "dip"): PASSED})
+
+
+EDGE = Boundary(
+    "ffr", "reach", "high", 0.25, "s", flips=0.251, passes=0.243, fails=0.259, u=0.004, resolution=0.0001,
+    probes=(Probe(0.2, Outcome.PASS), Probe(0.25, Outcome.INCONCLUSIVE), Probe(0.3, Outcome.FAIL)),
+)  # fmt: skip
 
 
 def result(**changes: Any) -> SelfTest:
@@ -49,20 +56,22 @@ def result(**changes: Any) -> SelfTest:
         Verdict("null", (VOIDED,)),
         (Fate(MUTANT, "killed", "reach", (("dip", "ffr.reach"),)),),
         (Wiring("severed_meter", "no power", "VOID"),),
-        None,
+        (EDGE,),
+        (),
     )
     return replace(good, **changes)
 
 
 @pytest.fixture(scope="module")
-def quick() -> dict[str, Any]:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `ramprig selftest --quick --json` prints, with its exit code."""
-    done = CliRunner().invoke(app, ["selftest", "--quick", "--json"])
+    folder = tmp_path_factory.mktemp("selftest")
+    done = CliRunner().invoke(app, ["selftest", "--quick", "--json", "--out", str(folder)])
     said: dict[str, Any] = json.loads(done.stdout)
-    return {**said, "exit_code": done.exit_code}
+    return {**said, "exit_code": done.exit_code, "folder": folder}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 class TestTheShippedBench:
     def test_has_no_problem(self, quick: dict[str, Any]) -> None:
@@ -73,9 +82,25 @@ class TestTheShippedBench:
         assert quick["reference"]["outcome"] == "PASS"
         assert quick["null"]["outcome"] == "VOID"
 
-    def test_catches_every_faulty_controller_by_its_declared_check(self, quick: dict[str, Any]) -> None:
-        assert sorted(m["id"] for m in quick["mutants"]) == sorted(set(controllers()) - {"reference"})
+    def test_catches_one_faulty_controller_for_every_check_that_is_declared(self, quick: dict[str, Any]) -> None:
+        assert {m["declared"] for m in quick["mutants"]} == {one.check for one in selftest.mutants()}
         assert all(m["killed"] and m["by_check"] == m["declared"] for m in quick["mutants"])
+
+    def test_finds_one_limit_of_every_formula_where_it_stands(self, quick: dict[str, Any]) -> None:
+        assert len(quick["boundaries"]) == len(list(families()))
+        assert all(edge["holds"] for edge in quick["boundaries"])
+
+    def test_says_what_the_reference_page_says(self, quick: dict[str, Any]) -> None:
+        published = {fate["id"]: fate for fate in json.loads(page.DATA.read_text(encoding="utf-8"))["mutants"]}
+        for fate in quick["mutants"]:
+            known = published[fate["id"]]
+            here = [kill for kill in known["kills"] if kill["scenario"] == fate["scenario"]]
+            assert fate["kills"] == here, "run: python -m bench.selftest.page"
+
+    def test_writes_its_report(self, quick: dict[str, Any]) -> None:
+        assert {path.name for path in quick["folder"].iterdir()} == {
+            "report.html", "boundaries.svg", "selftest.json",
+        }  # fmt: skip
 
     def test_notices_every_cut_wire(self, quick: dict[str, Any]) -> None:
         ends = {wire["id"]: wire["outcome"] for wire in quick["wiring"]}
@@ -109,12 +134,17 @@ def test_a_void_run_kills_nobody() -> None:
 
 def test_a_mutant_with_the_trace_of_the_reference_was_not_exercised() -> None:
     assert fate(PASSED).status == "not exercised"
-    assert fate(verdict(Outcome.FAIL, check("reach", Outcome.FAIL), trace="a")).status == "not exercised"
+    failed = verdict(Outcome.FAIL, check("reach", Outcome.FAIL), check("hold", Outcome.PASS), trace="a")
+    assert fate(failed).status == "not exercised"
+
+
+def test_a_mutant_that_differs_in_what_is_measured_beside_the_power_was_exercised() -> None:
+    stormy = replace(check("reach", Outcome.FAIL), measured=Quantity(300.0, "requests"))
+    assert fate(verdict(Outcome.FAIL, stormy, check("hold", Outcome.PASS), trace="a")).status == "killed"
 
 
 def test_a_good_result_has_no_problem() -> None:
     assert result().problems == ()
-    assert result(idle=tuple(selftest.UNPROVEN)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -126,8 +156,8 @@ def test_a_good_result_has_no_problem() -> None:
         ({"fates": (Fate(MUTANT, "survived", "", ()),)}, "slow: survived; reach was to catch it in dip"),
         ({"fates": (Fate(MUTANT, "not exercised", "reach", ()),)}, "slow: not exercised"),
         ({"wiring": (Wiring("severed_meter", "no power", "FAIL"),)}, "severed_meter: ends FAIL where VOID or ERROR"),
-        ({"idle": (*selftest.UNPROVEN, "ffr.hold")}, "ffr.hold: no faulty controller fails it"),
-        ({"idle": ()}, "take it out of UNPROVEN"),
+        ({"unproven": ("ffr.hold",)}, "ffr.hold: no faulty controller fails it, and no boundary was found"),
+        ({"boundaries": (replace(EDGE, flips=0.26),)}, "ffr.reach: flips at 0.26 s, 0.0082 s at most from its limit"),
     ],
 )
 def test_whatever_casts_doubt_on_the_bench_is_a_problem(changes: dict[str, Any], told: str) -> None:
@@ -148,5 +178,53 @@ def test_a_cut_wire_turns_a_passing_run_void() -> None:
     run = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, 0.2))
     run = replace(run, signals={**run.signals, "voltage": Signal.constant(1.0)})
     assert case_word(judge(run, [service])) == "PASS"
-    for cut in (selftest.severed_meter, selftest.swapped_channels):
+    for cut in (wiring.severed_meter, wiring.swapped_channels):
         assert case_word(judge(cut(run), [service])) == "VOID"
+
+
+def test_the_published_page_is_the_one_that_its_data_and_the_shipped_controllers_make() -> None:
+    data = json.loads(page.DATA.read_text(encoding="utf-8"))
+    assert data["ok"]
+    declared = {(fate["id"], fate["scenario"], fate["declared"]) for fate in data["mutants"]}
+    assert declared == {(one.id, one.scenario, one.check) for one in selftest.mutants()}
+    assert page.PAGE.read_text(encoding="utf-8") == page.rendered(data), "run: python -m bench.selftest.page"
+
+
+def test_the_quick_choice_has_one_mutant_for_each_check_in_the_shortest_scenario_there_is() -> None:
+    faulty = [Mutant("a", "long", "reach"), Mutant("b", "short", "reach"), Mutant("c", "long", "hold")]
+    chosen = matrix.quick_choice(faulty, {"long": 9, "short": 1})
+    assert [one.id for one in chosen] == ["b", "c"]
+
+
+def test_the_whole_matrix_plays_everybody_in_the_short_scenarios_and_the_long_ones_first() -> None:
+    faulty = [Mutant("a", "long", "reach"), Mutant("b", "short", "reach")]
+    asked = matrix.pairs(faulty, {"long": 2 * matrix.CROSS_NS, "short": matrix.CROSS_NS}, quick=False)
+    assert set(asked) == {
+        *((name, scenario) for name in ("reference", "null") for scenario in ("long", "short")),
+        ("a", "long"), ("b", "short"), ("a", "short"),
+    }  # fmt: skip
+    assert [scenario for _, scenario in asked] == sorted((scenario for _, scenario in asked))
+
+
+def test_a_scenario_that_no_chosen_mutant_needs_is_not_played() -> None:
+    asked = matrix.pairs([Mutant("a", "one", "reach")], {"one": 5, "other": 5}, quick=True)
+    assert {scenario for _, scenario in asked} == {"one"}
+
+
+def test_the_report_escapes_what_it_shows_and_marks_who_was_caught() -> None:
+    shown = report.html(
+        result(fates=(Fate(replace(MUTANT, defect="<b>late</b>"), "killed", "reach", KILLS, ("dip",)),))
+    )
+    assert "&lt;b&gt;late" in shown
+    assert "●" in shown
+    assert "The bench can fail" in shown
+    assert "is not to be trusted" in report.html(result(null=Verdict("null", (PASSED,))))
+
+
+KILLS = (("dip", "ffr.reach"),)
+
+
+def test_killers_name_those_first_that_declare_the_check() -> None:
+    stray = Fate(Mutant("also", "other", "hold"), "killed", "hold", (("dip", "ffr.reach"), ("other", "ffr.hold")))
+    own = Fate(MUTANT, "killed", "reach", KILLS)
+    assert result(fates=(stray, own)).killers == {"ffr.hold": ("also",), "ffr.reach": ("slow", "also")}

@@ -17,6 +17,7 @@ from bench.services import list_services, load_service
 from bench.services.checks import FORMULAS
 from bench.services.model import STRENGTH, weakest
 from bench.services.reference import services_markdown
+from bench.services.treatment import TREATMENT
 from bench.verdict import Outcome, Validity
 from emulator.seed import Seed
 from tests.bench.site import COMMITMENT_W, NOMINAL_W, Points, S, facts
@@ -74,7 +75,17 @@ GOOD: dict[str, tuple[str, Points, float]] = {
 }
 
 
-@pytest.mark.parametrize("service", list_services())
+ELSEWHERE = {
+    "ai_last", "ercot_4cp", "ercot_lel_ride_through", "failsafe_limit", "neso_static_ffr", "site_conduct",
+}  # fmt: skip
+"""Services whose checks look at more than this page's power: tried in test_boundary.py and test_treatment.py."""
+
+
+def test_every_service_that_ships_is_tried() -> None:
+    assert set(GOOD) | ELSEWHERE == set(list_services())
+
+
+@pytest.mark.parametrize("service", sorted(GOOD))
 def test_a_good_response_passes_every_service(service: str) -> None:
     profile, response, hz = GOOD[service]
     if service == "return_ramp_nprr_1191":
@@ -188,8 +199,9 @@ def test_every_formula_is_the_reason_for_some_failure_here() -> None:
     formulas = {
         check.formula for name in list_services() for check in load_service(name).checks if (name, check.id) in killed
     }
-    # `rise` by the megawatt test above, the last two by what a rule machine finds (tests/bench/test_machine.py)
-    assert formulas | {"rise", "highest", "busiest"} == set(FORMULAS)
+    # `rise` by the megawatt test above, `highest` and `busiest` by what a rule machine finds (test_machine.py),
+    # how machines are treated in test_treatment.py
+    assert formulas | {"rise", "highest", "busiest"} | set(TREATMENT) == set(FORMULAS)
 
 
 # ------------------------------------------------------------------------------------------------------------ the clock

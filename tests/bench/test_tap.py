@@ -159,6 +159,7 @@ def test_answers_that_stand_are_counted_announced_and_written_like_any(traffic: 
             assert far.recv(9) == b"12!"
         conversation.received(b"x", 30)
     assert (traffic.requests, heard, traffic.dropped) == ({"meter": 3}, [20], 0)
+    assert traffic.heard("m") == [10, 20, 30]
     traffic.write(tmp_path / "frames.parquet")
     rows = pq.read_table(tmp_path / "frames.parquet").to_pylist()
     told = [(row["t_ns"], row["device"], row["port"], row["direction"], row["bytes"]) for row in rows]

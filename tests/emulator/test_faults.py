@@ -135,6 +135,11 @@ def test_the_other_one_of_two_on_an_address_must_exist() -> None:
     FaultPlan([replace(fault, parameters={"other": "miner-0002"})], Seed(1)).check(IDS)
 
 
+def test_a_list_of_globs_may_be_a_tuple_as_files_give_it() -> None:
+    for names in (["80", "4028"], ("80", "4028"), "80 4028"):
+        assert read_fault({"where": "a", "kind": "drop", "ports": names}, "here").parameters["ports"] == "80 4028"
+
+
 @pytest.mark.parametrize(
     ("globs", "names", "let_by"),
     [("*", (), False), ("stats", (), True), ("stats", ("devs", "stats"), False), ("st* x", ("devs",), True)],

@@ -6,23 +6,17 @@ frequency as there is. Needs a meter that does so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
-
 from firmware_mocks.controllers import reference
+from firmware_mocks.controllers.defect import controller_of
 
-KILLED_BY = ("dead-frequency", "still")
+KILLED_BY = ("quiet", "still")
 
 
 class BelievesAnyReading(reference.Controller):
     """A reference controller without the check of plausibility."""
 
-    def _believed(self, frequency_hz: float) -> float | None:
+    def _believed(self, frequency_hz: float, now_s: float) -> float | None:
         return frequency_hz
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    return reference.controller(inventory, config, ready=ready, kind=BelievesAnyReading)
+controller = controller_of(BelievesAnyReading)

@@ -6,22 +6,17 @@ Nordic FFR. Reacts in time, so a bench that only measures reaction lets it throu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import NEVER_S, controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("slow-return", "R2")
-_NEVER_S = 1e9
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    little = replace(settings.commitment, target_share=0.7)
-    blind = replace(settings.verify, contactor_s=_NEVER_S, firmware_s=_NEVER_S)
-    return reference.controller(inventory, replace(settings, commitment=little, verify=blind), ready=ready)
+def _changed(settings: Settings) -> Settings:
+    blind = replace(settings.verify, contactor_s=NEVER_S, firmware_s=NEVER_S)
+    return replace(settings, commitment=replace(settings.commitment, target_share=0.7), verify=blind)
+
+
+controller = controller_of(change=_changed)

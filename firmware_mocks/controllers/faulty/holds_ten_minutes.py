@@ -1,18 +1,19 @@
 """Takes the ten minutes it has for delivery as the time for which to deliver.
 
-Breaks ERCOT ECRS: sustain for an hour or until recalled (check `hold`). Needs a dispatch that lasts longer than the ten
-minutes; in a shorter one it is the reference.
+Breaks ERCOT ECRS: sustain for an hour or until recalled (check `hold`). Needs a dispatch that lasts longer than the
+ten minutes; in a shorter one it is the reference.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
 
 from firmware_mocks.controllers import reference
+from firmware_mocks.controllers.defect import controller_of
 
 KILLED_BY = ("dispatch", "hold")
+
+
 _PATIENCE_S = 610.0
 
 
@@ -34,8 +35,4 @@ class HoldsTenMinutes(reference.Controller):
         self._hold()
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    return reference.controller(inventory, config, ready=ready, kind=HoldsTenMinutes)
+controller = controller_of(HoldsTenMinutes)

@@ -5,20 +5,16 @@ Breaks ERCOT ECRS: the instructed reduction is there within 10 min (check `reach
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("dispatch", "reach")
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    deaf = replace(settings.dispatch, follow=False)
-    return reference.controller(inventory, replace(settings, dispatch=deaf), ready=ready)
+def _changed(settings: Settings) -> Settings:
+    return replace(settings, dispatch=replace(settings.dispatch, follow=False))
+
+
+controller = controller_of(change=_changed)

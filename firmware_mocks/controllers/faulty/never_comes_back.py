@@ -6,21 +6,16 @@ policies. Needs a recording that lasts longer than that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import NEVER_S, controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("slow-return", "R6")
-_NEVER_S = 1e9
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    stays = replace(settings.back, min_shed_s=_NEVER_S)
-    return reference.controller(inventory, replace(settings, back=stays), ready=ready)
+def _changed(settings: Settings) -> Settings:
+    return replace(settings, back=replace(settings.back, min_shed_s=NEVER_S))
+
+
+controller = controller_of(change=_changed)

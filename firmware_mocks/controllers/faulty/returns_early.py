@@ -6,20 +6,16 @@ that recovers before the recall message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("under-frequency", "stay_off")
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    early = replace(settings.back, on="frequency", hold_off_s=0.0)
-    return reference.controller(inventory, replace(settings, back=early), ready=ready)
+def _changed(settings: Settings) -> Settings:
+    return replace(settings, back=replace(settings.back, on="frequency", hold_off_s=0.0))
+
+
+controller = controller_of(change=_changed)

@@ -6,21 +6,17 @@ Breaks the upper bound of delivery: 110 % for ERCOT RRS-FFR, 150 % for RRS-UFR a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("under-frequency", "over_delivery")
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    sold = replace(settings.commitment, target_share=100.0)
+def _changed(settings: Settings) -> Settings:
     dispatch = replace(settings.dispatch, margin_share=1.0)
-    return reference.controller(inventory, replace(settings, commitment=sold, dispatch=dispatch), ready=ready)
+    return replace(settings, commitment=replace(settings.commitment, target_share=100.0), dispatch=dispatch)
+
+
+controller = controller_of(change=_changed)

@@ -1,15 +1,15 @@
 """Loses every tenth command on its way out, and counts the unit as shed.
 
-Breaks full delivery: 90 % of what was chosen is under the 95 % that ERCOT RRS asks for (check `reach`), until the meter
-tells the controller so seconds later.
+Breaks full delivery: 90 % of what was chosen is under the 95 % that ERCOT RRS asks for (check `reach`), until the
+meter tells the controller so seconds later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from firmware_mocks.controllers import reference
+from firmware_mocks.controllers.defect import controller_of
 from firmware_mocks.controllers.hands import MinerHand, Outlet
 
 KILLED_BY = ("under-frequency", "reach")
@@ -22,8 +22,4 @@ class SkipsTenPercent(reference.Controller):
         super()._switch([unit for place, unit in enumerate(off) if place % 10], on)
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    return reference.controller(inventory, config, ready=ready, kind=SkipsTenPercent)
+controller = controller_of(SkipsTenPercent)

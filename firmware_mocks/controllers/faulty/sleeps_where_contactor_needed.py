@@ -6,20 +6,16 @@ firmware takes about 5 s over a LAN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
 
-from firmware_mocks.controllers import reference
-from firmware_mocks.controllers.settings import load
+from firmware_mocks.controllers.defect import controller_of
+from firmware_mocks.controllers.settings import Settings
 
 KILLED_BY = ("lost-requests", "reach")
 
 
-def controller(
-    inventory: Mapping[str, Any], config: reference.Config = None, *, ready: Callable[[], None] = lambda: None
-) -> Coroutine[Any, Any, None]:
-    """The reference controller with this defect."""
-    settings = load(config)
-    slow = replace(settings.paths, allowed=("firmware",))
-    return reference.controller(inventory, replace(settings, paths=slow), ready=ready)
+def _changed(settings: Settings) -> Settings:
+    return replace(settings, paths=replace(settings.paths, allowed=("firmware",)))
+
+
+controller = controller_of(change=_changed)
