@@ -245,10 +245,10 @@ class _Planner:
         relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
-            table = self._file.dispatch if isinstance(self._file.dispatch, DispatchTable) else DispatchTable()
-            address = self._modbus_address("dispatch", table, 0, _SIGNALS, 1)
+            block = self._file.dispatch if isinstance(self._file.dispatch, DispatchTable) else DispatchTable()
+            address = self._modbus_address("dispatch", block, 0, _SIGNALS, 1)
             self._named(DISPATCH, "the dispatch block", address)
-            dispatch = self._ways.of("dispatch", DISPATCH, table, address)
+            dispatch = self._ways.of("dispatch", DISPATCH, block, address)
         interfaces = tuple(self._interfaces())
         pool = None
         if self._file.pool:

@@ -119,7 +119,8 @@ class RealSlots:
         try:
             await unit.ask(lambda client, number: client.write_coil(coil, closed, device_id=number))
         except DeviceError as error:
-            raise NetworkError(f"{outlet}: the real PDU did not switch it {'on' if closed else 'off'}: {error}") from None
+            wanted = "on" if closed else "off"
+            raise NetworkError(f"{outlet}: the real PDU did not switch it {wanted}: {error}") from None
 
     async def close(self) -> None:
         """Stop polling and give ports and connections back. Raises what a poller has died of."""

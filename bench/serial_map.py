@@ -41,7 +41,7 @@ def encode(table: WriteTable, value: float) -> tuple[int, ...]:
 
 
 def decode(table: ReadTable, answer: Sequence[int]) -> dict[str, bool]:
-    """Outlet -> whether it is to be closed, from the bits or registers that were read. Raises ValueError for too few."""
+    """Outlet -> whether it is to be closed, from the bits or registers read. Raises ValueError for too few of them."""
     if len(answer) < table.count:
         raise ValueError(f"{len(answer)} came, {table.count} were asked for")
     if table.table in BITS:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bench.config import ConfigError, DurationNs, Table, did_you_mean, positive
-from bench.ways import serial_format
 from emulator.wire import MILLISECOND, SECOND, Instant
 
 if TYPE_CHECKING:
@@ -138,11 +137,11 @@ class SerialSut(Table):
         if self.power is None:
             for key in ("restart", "cold"):
                 if key in self.model_fields_set:
-                    raise ValueError(f'{key} needs the outlet that feeds the controller; write power = "pdu-01.1" or so')
+                    raise ValueError(f'{key} needs the outlet that feeds the controller; add power = "pdu-01.1" or so')
         if self.role == "master":
             for key in ("unit", "poll", "timeout", "lost_after", "write", "read"):
                 if key in self.model_fields_set:
-                    raise ValueError(f'{key} is for a controller that the bench asks; remove it, or write role = "slave"')
+                    raise ValueError(f'{key} is for a controller that is asked; remove it, or write role = "slave"')
             return self
         if not self.write and not self.read:
             raise ValueError(
@@ -174,12 +173,12 @@ def _problems(table: SerialSut, layout: Layout) -> Iterator[str]:
     line = lines.get(table.line)
     hanging = _hanging(table.line, layout)
     if line is None:
-        hint = did_you_mean(table.line, lines) if lines else '; give it one: [[line]] with id, port = "/dev/ttyUSB0", baud'
+        hint = did_you_mean(table.line, lines) if lines else "; give it a [[line]] with id, port and baud"
         yield f"sut.line: the rig {layout.file.name!r} has no line {table.line!r}{hint}"
     elif table.role == "master" and not hanging:
         yield (
-            f"sut.line: nothing hangs on the line {line.id!r}, so a master would hear nobody; give a meter, a PDU or the "
-            f'dispatch block of the rig line = "{line.id}" and a unit'
+            f"sut.line: nothing hangs on the line {line.id!r}, so a master would hear nobody; give a meter, a PDU or "
+            f'the dispatch block of the rig line = "{line.id}" and a unit'
         )
     elif table.role == "slave" and hanging:
         yield (
@@ -201,21 +200,24 @@ def _problems(table: SerialSut, layout: Layout) -> Iterator[str]:
     fed = [layout.miners[row].id for row in outlets[table.power][0].rows]
     if fed:
         free = [name for name, (outlet, _) in outlets.items() if not outlet.rows]
-        remedy = (
-            f"name a free one: {', '.join(free[:4])}" if free else "give a PDU of the rig more outlets than it has miners"
-        )
+        remedy = "give a PDU of the rig more outlets than it has miners"
+        if free:
+            remedy = f"name a free one: {', '.join(free[:4])}"
         yield f"sut.power: {fed[0]} hangs on the outlet {table.power!r} and would lose its mains too; {remedy}"
 
 
 def _hanging(line: str, layout: Layout) -> list[str]:
     """The devices of the rig on a line."""
-    places = [(place.id, place.way) for place in (*layout.meters, *layout.pdus) if place.real is None]
+    places = [(place.id, place.way) for place in layout.meters if place.real is None]
+    places += [(place.id, place.way) for place in layout.pdus if place.real is None]
     places += [] if layout.dispatch is None else [("dispatch", layout.dispatch)]
     return [name for name, way in places if way.serial and way.bus == line]
 
 
 def _pace(table: SerialSut, line: LineTable) -> Iterator[str]:
     """A poll that the line cannot keep up with."""
+    from bench.ways import serial_format
+
     form = serial_format(line)
     needed_ns = 0
     span: Callable[[int], int] = form.span_ns
