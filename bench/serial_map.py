@@ -75,10 +75,10 @@ class Outbox:
 
     def due(self, values: Mapping[str, float], now: Instant) -> list[Write]:
         """The requests of a poll at `now`: what has changed, and what has not been said for its `refresh`."""
-        words = {table.register: encode(table, values[table.signal]) for table in self._tables}
-        stale = tuple(table for table in self._tables if self._is_due(table, words[table.register], now))
+        words = {table.address: encode(table, values[table.signal]) for table in self._tables}
+        stale = tuple(table for table in self._tables if self._is_due(table, words[table.address], now))
         return [
-            Write(block[0].register, tuple(word for one in block for word in words[one.register]), tuple(block))
+            Write(block[0].address, tuple(word for one in block for word in words[one.address]), tuple(block))
             for block in blocks(stale)
         ]
 
@@ -86,7 +86,7 @@ class Outbox:
         """The controller has it."""
         at = 0
         for table in write.tables:
-            self._told[table.register] = (write.words[at : at + len(table.span)], now)
+            self._told[table.address] = (write.words[at : at + len(table.span)], now)
             at += len(table.span)
 
     def forget(self) -> None:
@@ -94,5 +94,5 @@ class Outbox:
         self._told.clear()
 
     def _is_due(self, table: WriteTable, words: tuple[int, ...], now: Instant) -> bool:
-        told = self._told.get(table.register)
+        told = self._told.get(table.address)
         return told is None or told[0] != words or now - told[1] >= table.refresh_ns

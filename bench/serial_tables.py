@@ -45,7 +45,7 @@ class WriteTable(Table):
     """A signal of the grid in holding registers of the controller: its value in SI units times `scale`."""
 
     signal: Literal["frequency", "voltage", "dispatch", "recall", "price", "heartbeat"]
-    register: Annotated[int, Field(ge=0, le=_LAST_ADDRESS)]
+    address: Annotated[int, Field(ge=0, le=_LAST_ADDRESS)]
     """Wire address, from 0."""
     type: Literal["u16", "i16", "u32", "i32", "f32"] = "f32"
     words: Literal["high-first", "low-first"] = "high-first"
@@ -57,7 +57,7 @@ class WriteTable(Table):
     @property
     def span(self) -> range:
         """The registers it takes."""
-        return range(self.register, self.register + TYPES[self.type])
+        return range(self.address, self.address + TYPES[self.type])
 
     @property
     def refresh_ns(self) -> Instant:
@@ -71,7 +71,7 @@ class WriteTable(Table):
         if self.scale == 0:
             raise ValueError("scale = 0 makes every value zero; write what one unit of the signal is in the register")
         if self.span.stop > _LAST_ADDRESS + 1:
-            raise ValueError(f"register = {self.register}: a {self.type} takes two; {_LAST_ADDRESS - 1} is the last")
+            raise ValueError(f"address = {self.address}: a {self.type} takes two; {_LAST_ADDRESS - 1} is the last")
         return self
 
 
@@ -145,7 +145,7 @@ class SerialSut(Table):
             return self
         if not self.write and not self.read:
             raise ValueError(
-                'role = "slave" needs a map of its registers: at least one [[sut.write]] with signal and register, or '
+                'role = "slave" needs a map of its registers: at least one [[sut.write]] with signal and address, or '
                 "one [[sut.read]] with address and outlets"
             )
         for one, other in combinations(self.write, 2):
@@ -244,8 +244,8 @@ def exchanges(table: SerialSut) -> Iterator[tuple[int, int]]:
 def blocks(tables: tuple[WriteTable, ...]) -> list[list[WriteTable]]:
     """Those with registers side by side together, in the order of their registers: each is one request."""
     found: list[list[WriteTable]] = []
-    for table in sorted(tables, key=lambda one: one.register):
-        if found and found[-1][-1].span.stop == table.register:
+    for table in sorted(tables, key=lambda one: one.address):
+        if found and found[-1][-1].span.stop == table.address:
             found[-1].append(table)
         else:
             found.append([table])
