@@ -121,7 +121,7 @@ class _Slave(_Role):
         modem = rig.wiring.null_modem
         assert modem is not None  # noqa: S101 the rig was built with this line for the bench
         line = next(line for line in rig.file.line if line.id == table.line)
-        self._master = LineMaster(table, line, rig, modem.near, context.tell, adapter.lost)
+        self._master = LineMaster(table, line, rig, modem, context.tell, adapter.lost)
         self._master.check(rig.published)
 
     def start(self) -> asyncio.Future[Instant]:
@@ -212,7 +212,7 @@ class SerialAdapter(Adapter):
     def lost(self, reason: str, since: Instant) -> None:
         """It has stopped answering since an instant."""
         if not self.exit:
-            self.exit = f"controller {reason}, {at(since)}"
+            self.exit = f"controller {reason}; its last good answer came {at(since)}"
             self.exited_ns = since
 
     # ---- its supply ------------------------------------------------------------------------------------------------

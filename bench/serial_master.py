@@ -22,7 +22,7 @@ from bench.serial_map import Outbox, decode, limits
 from bench.serial_tables import HEARTBEAT
 from bench.ways import serial_format
 from emulator.network import NetworkError
-from emulator.wire import SECOND, Instant
+from emulator.wire import MILLISECOND, SECOND, Instant
 from firmware_mocks.controllers.drivers import DeviceError, ModbusUnit
 from firmware_mocks.controllers.modbus_link import Link
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.serial_map import Write
     from bench.serial_tables import ReadTable, SerialSut
     from emulator.grid import Grid
+    from emulator.null_modem import NullModem
 
 CONTROLLER = "controller"
 """What the controller is called among the frames of a run."""
@@ -41,6 +42,8 @@ _READS: dict[str, Callable[..., Awaitable[ModbusPDU]]] = {
     "holding-register": ModbusBaseClient.read_holding_registers,
     "input-register": ModbusBaseClient.read_input_registers,
 }
+_NO_ANSWER = "No response received"
+"""How pymodbus begins to say that its time-out is over."""
 _WRAP = 0x8000
 """The heartbeat begins anew here, so that every type holds it."""
 
@@ -53,10 +56,10 @@ class LineMaster:
     """
 
     def __init__(
-        self, table: SerialSut, line: LineTable, rig: Rig, path: str, tell: Callable[[str, str], object],
+        self, table: SerialSut, line: LineTable, rig: Rig, modem: NullModem, tell: Callable[[str, str], object],
         lost: Callable[[str, Instant], object],
     ) -> None:  # fmt: skip
-        self.where = f"unit {table.unit} on line {line.id} ({path}, {line.kind} {serial_format(line).text})"
+        self.where = f"unit {table.unit} on line {line.id} ({modem.far}, {line.kind} {serial_format(line).text})"
         self.answers = self.failures = self.turns_missed = 0
         self.problem = "it was not asked yet"
         """Why the last poll failed."""
@@ -66,11 +69,11 @@ class LineMaster:
         self._outbox = Outbox(table.write)
         self._applied: dict[str, bool] = {}
         client = AsyncModbusSerialClient(
-            path, framer=FramerType(line.kind), baudrate=line.baud, bytesize=line.data_bits,
+            modem.near, framer=FramerType(line.kind), baudrate=line.baud, bytesize=line.data_bits,
             parity=line.parity[0].upper(), stopbits=line.stop_bits, timeout=table.timeout * 1e-9, retries=0,
             reconnect_delay=0, trace_packet=self._trace,
         )  # fmt: skip
-        self._unit = ModbusUnit(Link(client, path), table.unit)
+        self._unit = ModbusUnit(Link(client, modem.near), table.unit)
         self._came = b""
         self._came_ns: Instant = 0
         self._free_ns: Instant = 0
@@ -165,7 +168,7 @@ class LineMaster:
             self._tell("sut_silent", f"{self.where}: {reason}")
         if not self._is_lost and self._clock.now() - self._good_ns >= self._table.lost_after:
             self._is_lost = True
-            self._lost(f"{self.where} stopped answering: {reason}", self._good_ns)
+            self._lost(f"stopped answering as {self.where}: {reason}", self._good_ns)
 
     # ---- one poll --------------------------------------------------------------------------------------------------
 
@@ -229,15 +232,20 @@ class LineMaster:
         try:
             reply = await self._unit.ask(send)
         except DeviceError as error:
-            garbled = bool(self._came) and "exception code" not in str(error)
-            hint = f"; {len(self._came)} bytes came that are no answer to it" if garbled else ""
-            raise DeviceError(f"{what}: {error}{hint}") from None
+            raise DeviceError(f"{what}: {self._told(str(error))}") from None
         finally:
             self._free_ns = self._clock.now() + self._silence_ns
             if self._came:
                 self._rig.traffic.overhear(self._came_ns, CONTROLLER, 0, "in", self._came)
         self.answers += 1
         return reply
+
+    def _told(self, error: str) -> str:
+        """What went wrong, in words of the line rather than of the library."""
+        if _NO_ANSWER not in error:
+            return error.removeprefix(f"{self._unit.name}: ")
+        within = f"no answer within {self._table.timeout / MILLISECOND:g} ms"
+        return f"{within}, but {len(self._came)} bytes that are none" if self._came else within
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         now = self._clock.now()

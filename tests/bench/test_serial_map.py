@@ -1,8 +1,9 @@
-"""Signals as registers, bits as outlets: the encoding against pymodbus', what is due, and tables that cannot be meant."""
+"""Signals as registers, bits as outlets: encoding against pymodbus', what is due, tables that make no sense."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -72,7 +73,9 @@ def test_every_outlet_has_a_bit_of_its_own_in_order(table: str, states: list[boo
         answer = [int(bit) for bit in bits] + [0] * (-len(bits) % 8)  # as pymodbus hands them over
     else:
         padded = bits + [False] * (-len(bits) % 16)
-        answer = [sum(bit << place for place, bit in enumerate(padded[at : at + 16])) for at in range(0, len(padded), 16)]
+        answer = [
+            sum(bit << place for place, bit in enumerate(padded[at : at + 16])) for at in range(0, len(padded), 16)
+        ]
     assert decode(read, answer) == dict(zip(names, states, strict=True))
     with pytest.raises(ValueError, match="were asked for"):
         decode(read, answer[: read.count - 1])
@@ -100,7 +103,7 @@ def test_requests_carry_every_due_register_once(registers: list[int]) -> None:
     due = Outbox(tables).due(REST, 0)
     carried = [write.address + place for write in due for place in range(len(write.words))]
     assert carried == sorted(registers)
-    assert all(after.address > before.address + len(before.words) for before, after in zip(due, due[1:], strict=False))
+    assert all(after.address > before.address + len(before.words) for before, after in pairwise(due))
 
 
 def test_the_length_of_exchanges_is_that_of_frames() -> None:
