@@ -20,6 +20,7 @@ from pymodbus.pdu import ModbusPDU
 from bench.config import ConfigError
 from bench.serial_map import Outbox, decode, limits
 from bench.serial_tables import HEARTBEAT
+from bench.watchdog import under_test
 from bench.ways import serial_format
 from emulator.network import NetworkError
 from emulator.wire import MILLISECOND, SECOND, Instant
@@ -44,6 +45,8 @@ _READS: dict[str, Callable[..., Awaitable[ModbusPDU]]] = {
 }
 _NO_ANSWER = "No response received"
 """How pymodbus begins to say that its time-out is over."""
+_NO_CONNECTION = "no connection"
+"""How `ModbusUnit` says that there is no port."""
 _WRAP = 0x8000
 """The heartbeat begins anew here, so that every type holds it."""
 
@@ -73,6 +76,7 @@ class LineMaster:
             parity=line.parity[0].upper(), stopbits=line.stop_bits, timeout=table.timeout * 1e-9, retries=0,
             reconnect_delay=0, trace_packet=self._trace,
         )  # fmt: skip
+        self._path = modem.near
         self._unit = ModbusUnit(Link(client, modem.near), table.unit)
         self._came = b""
         self._came_ns: Instant = 0
@@ -129,6 +133,7 @@ class LineMaster:
             self._unit.close()
 
     async def _keep_polling(self) -> None:
+        under_test.set(True)  # what pymodbus logs of the controller's failings is no word of the bench
         start, turn, poll_ns = self._clock.now(), -1, self._table.poll
         while not self._closing:  # Python 3.11's wait_for may lose a cancellation to the reply that comes with it
             # a turn that is missed is left out: asking twice in a row would only shift the next ones
@@ -242,6 +247,8 @@ class LineMaster:
 
     def _told(self, error: str) -> str:
         """What went wrong, in words of the line rather than of the library."""
+        if _NO_CONNECTION in error:
+            return f"{self._path} cannot be opened any more; is the adapter still plugged in?"
         if _NO_ANSWER not in error:
             return error.removeprefix(f"{self._unit.name}: ")
         within = f"no answer within {self._table.timeout / MILLISECOND:g} ms"
