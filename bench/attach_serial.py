@@ -116,7 +116,7 @@ class _Slave(_Role):
     sign = "answer to a whole poll"
 
     def __init__(self, table: SerialSut, rig: Rig, context: Context, adapter: SerialAdapter) -> None:
-        from bench.serial_master import LineMaster  # pymodbus, which few cases need
+        from bench.serial_master import LineMaster
 
         modem = rig.wiring.null_modem
         assert modem is not None  # noqa: S101 the rig was built with this line for the bench
@@ -150,6 +150,8 @@ class SerialAdapter(Adapter):
 
     def __init__(self, table: SerialSut) -> None:
         super().__init__()
+        if table.role == "slave":
+            import bench.serial_master  # noqa: F401 pymodbus takes its time, and here no clock runs yet
         self._table = table
         self._context: Context
         self._rig: Rig
@@ -165,11 +167,7 @@ class SerialAdapter(Adapter):
 
     @property
     def switching_ns(self) -> Instant:
-        if self._table.role == "master":
-            return 0
-        from bench.serial_master import delay_ns
-
-        return delay_ns(self._table)
+        return self._table.switching_ns
 
     async def start(self, context: Context) -> None:
         """Raises ConfigError for a signal that does not fit its register, NetworkError for a supply that cannot be

@@ -180,8 +180,12 @@ class _Run:
         self.faults = faults
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
-        with standing():
-            self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults, _mastered(self.table.sut))
+        try:
+            with standing():
+                self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults, _mastered(self.table.sut))
+        except BaseException:  # a port that cannot be had, a site that feeds in
+            self.recorder.close()
+            raise
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
         self.stopped_ns = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -261,13 +260,3 @@ class LineMaster:
         else:  # what has come so far of an answer, from its beginning
             self._came, self._came_ns = data, now
         return data
-
-
-def delay_ns(table: SerialSut) -> Instant:
-    """By how much polling may delay what the controller does, nanoseconds, as the half-width of an uncertainty.
-
-    An event reaches the controller up to one poll late, and its command the outlets up to one poll late; the two are
-    independent, so they add as squares.
-    """
-    ways = bool(table.write) + bool(table.read)
-    return round(table.poll * math.sqrt(ways)) if table.role == "slave" else 0

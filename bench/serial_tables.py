@@ -6,6 +6,7 @@ Owns the form of `sut` tables of kind `serial` and the checks that need the rig;
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -131,6 +132,16 @@ class SerialSut(Table):
     """Without a good answer for so long it has stopped answering."""
     write: tuple[WriteTable, ...] = ()
     read: tuple[ReadTable, ...] = ()
+
+    @property
+    def switching_ns(self) -> Instant:
+        """By how much polling may delay what the controller does, as the half-width of an uncertainty.
+
+        An event reaches a slave up to one poll late, and its command the outlets up to one poll late; the two are
+        independent, so they add as squares.
+        """
+        ways = bool(self.write) + bool(self.read)
+        return round(self.poll * math.sqrt(ways)) if self.role == "slave" else 0
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
