@@ -1,4 +1,4 @@
-"""Where the operator's register block stands: on an address, a line, behind a gateway; and what is wrong with a place."""
+"""Where the operator's register block stands: an address, a line, behind a gateway; and what is wrong with a place."""
 
 from __future__ import annotations
 
