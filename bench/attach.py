@@ -1,8 +1,8 @@
 """How a controller under test is started, known ready, and stopped, whatever it is.
 
-Owns the tables of a case's `sut` key and the interface all kinds share. What a controller does is its own business: a
-crash is an outcome with a reason, never an exception of the bench. `attach_python.py` and `attach_process.py` are the
-two kinds that have something to start.
+Owns the tables of a case's `sut` key (those of a serial line stand in `serial_tables.py`) and the interface all kinds
+share. What a controller does is its own business: a crash is an outcome with a reason, never an exception of the bench.
+`attach_python.py`, `attach_process.py` and `attach_serial.py` are the kinds that have something to start.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bench.config import ConfigError, DurationNs, Table, did_you_mean
 from bench.inventory import Port
+from bench.serial_tables import SerialSut
 from bench.signs import url
 from bench.watchdog import PATIENCE_NS
 from emulator.clock import Clock
 from emulator.wire import SECOND, Instant
+
+if TYPE_CHECKING:
+    from bench.rig import Rig
 
 CONTROLLERS = "firmware_mocks.controllers"
 GRACE_NS = 5 * SECOND
@@ -109,7 +113,7 @@ class NullSut(Table):
 
 def from_text(text: object) -> object:
     """The short forms: `null`, `network`, `controller:NAME`, `python:MODULE:FACTORY`, `subprocess:COMMAND ARGS`,
-    `lockstep:PROGRAM ARGS`.
+    `lockstep:PROGRAM ARGS`, `serial:LINE` for a master on a line.
 
     Raises ValueError for another text; what is no text is returned as it is.
     """
@@ -128,13 +132,14 @@ def from_text(text: object) -> object:
     if kind == "lockstep" and rest.strip():
         words = ("{lockstep}", *shlex.split(rest))
         return {"kind": "subprocess", "command": "{python}", "args": words, "lockstep": True}
-    forms = "null, network, controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND or lockstep:PROGRAM"
+    if kind == "serial" and rest:
+        return {"kind": "serial", "role": "master", "line": rest}
+    forms = "null, network, controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND, lockstep:PROGRAM or serial:LINE"
     raise ValueError(f"{text!r} names no controller; write {forms}")
 
 
-SutTable = Annotated[
-    Annotated[PythonSut | SubprocessSut | NetworkSut | NullSut, Field(discriminator="kind")], BeforeValidator(from_text)
-]
+AnySut: TypeAlias = PythonSut | SubprocessSut | NetworkSut | SerialSut | NullSut
+SutTable = Annotated[Annotated[AnySut, Field(discriminator="kind")], BeforeValidator(from_text)]
 """The `sut` key of a case: a table, or one of the short forms of `from_text`."""
 
 
@@ -169,6 +174,8 @@ class Context:
     seed: int = 0
     tell: Callable[[str, str], object] = lambda _what, _reason: None
     """Takes down that something happened to the controller: what, and why."""
+    rig: Rig | None = None
+    """The live rig, for a controller that hangs on one of its lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +195,16 @@ class Adapter(ABC):
         self.exited_ns: Instant | None = None
         self.stubborn = ""
         """What it took to stop it, where asking was not enough."""
+
+    @property
+    def switching_ns(self) -> Instant:
+        """How much the bench itself may delay what the controller does, as the half-width of an uncertainty."""
+        return 0
+
+    @property
+    def contacts(self) -> dict[str, int]:
+        """What it said that no device of the rig has counted, by kind."""
+        return {}
 
     def notes(self) -> list[str]:
         """What a reader of the verdict should know of how it behaved, beside what it did to the site."""
@@ -241,10 +258,7 @@ class NetworkAdapter(Adapter):
             self._contact.cancel()
 
 
-def build(
-    table: PythonSut | SubprocessSut | NetworkSut | NullSut, base: Path, time: str,
-    inventory: Callable[[], Mapping[str, Any]] | None = None,
-) -> Adapter:  # fmt: skip
+def build(table: AnySut, base: Path, time: str, inventory: Callable[[], Mapping[str, Any]] | None = None) -> Adapter:
     """The adapter for a `sut` table; paths in it are relative to `base`, `time` is "virtual" or "real".
 
     `inventory`, where it can be told already, lets ids of devices be checked. Raises ConfigError where the controller
@@ -273,6 +287,15 @@ def build(
                     'kind = "python"'
                 )
             return NetworkAdapter()
+        case SerialSut():
+            if time == "virtual":
+                raise ConfigError(
+                    'sut.kind: a controller on a serial line lives in real time; write time = "real", or attach '
+                    'its logic with kind = "python"'
+                )
+            from bench.attach_serial import SerialAdapter
+
+            return SerialAdapter(table)
 
 
 def path_from(base: Path, text: str, key: str) -> Path:

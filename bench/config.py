@@ -146,7 +146,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel], table: Any, origin: str) -> str:
-    where = _key(problem["loc"], table)
+    where = _key(problem["loc"], table, missing=problem["type"] == "missing")
     return f"{origin}: {where}: {_what(problem, model)}" if where else f"{origin}: {_what(problem, model)}"
 
 
@@ -188,14 +188,14 @@ def _what(problem: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {found!r}"
 
 
-def _key(loc: Sequence[int | str], table: Any) -> str:
-    """The key as it stands in the file; parts that the validator put in (names of alternatives) are left out."""
+def _key(loc: Sequence[int | str], table: Any, *, missing: bool = False) -> str:
+    """The key as it stands, or is missing, in the file, without what the validator put in (names of alternatives)."""
     text, here = "", table
     for index, part in enumerate(loc):
         if isinstance(part, int):
             text += f"[{part}]"
             here = here[part] if isinstance(here, tuple) and part < len(here) else None
-        elif isinstance(here, Mapping) and (part in here or index == len(loc) - 1):
+        elif isinstance(here, Mapping) and (part in here or (missing and index == len(loc) - 1)):
             text += f".{part}" if text else part
             here = here.get(part)
     return text

@@ -17,7 +17,8 @@ from bench.interfaces import check_faults as check_interfaces
 from bench.places import MUTE, MeterPlace, MinerPlace, PduPlace, RelayPlace, miner_entry
 from bench.relay_settings import problems_of
 from bench.rig_signals import name_of
-from bench.ways import Ways, entry, plain, serial_format, spoken
+from bench.rig_wires import DispatchTable
+from bench.ways import Ways, entry, serial_format, spoken
 from emulator import catalogue, loads
 from emulator.breaker import BreakerSpec
 from emulator.faults import FaultError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from bench.rig_file import FeederTable, LoadTable, MeterTable, MinersTable, RigFile
     from bench.rig_wires import WireTable
+    from bench.ways import Way
     from emulator.faults import FaultPlan
     from emulator.meters.product import MeterProduct
     from emulator.pdus.product import PduProduct
@@ -71,7 +73,7 @@ class Layout:
     miners: tuple[MinerPlace, ...]
     meters: tuple[MeterPlace, ...]
     pdus: tuple[PduPlace, ...]
-    dispatch: str | None
+    dispatch: Way | None
     pool: str | None
     gateways: Mapping[str, str]
     """Gateway -> its address."""
@@ -175,7 +177,7 @@ class Layout:
             ],
             "signals": [
                 *([
-                    {**entry(DISPATCH, "ramprig_dispatch", plain(self.dispatch), lines, opened), "kind": "dispatch"}
+                    {**entry(DISPATCH, "ramprig_dispatch", self.dispatch, lines, opened), "kind": "dispatch"}
                 ] if self.dispatch is not None else []),
                 *(place.entry() for place in self.interfaces),
             ],
@@ -193,7 +195,7 @@ class Layout:
         for relay in self.relays:
             yield relay.id, relay.product.id, *spoken(relay.way, opened)
         if self.dispatch is not None:
-            yield DISPATCH, "ramprig_dispatch", *spoken(plain(self.dispatch), opened)
+            yield DISPATCH, "ramprig_dispatch", *spoken(self.dispatch, opened)
         for place in self.interfaces:
             yield place.id, place.product, place.address, str(place.table.port)
         if self.pool is not None:
@@ -256,8 +258,10 @@ class _Planner:
         relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
-            dispatch = self._address("network.subnet", None, 0, 0, _SIGNALS, 1)
-            self._named(DISPATCH, "the dispatch block", dispatch)
+            block = self._file.dispatch if isinstance(self._file.dispatch, DispatchTable) else DispatchTable()
+            address = self._modbus_address("dispatch", block, 0, _SIGNALS, 1)
+            self._named(DISPATCH, "the dispatch block", address)
+            dispatch = self._ways.of("dispatch", DISPATCH, block, address)
         interfaces = tuple(self._interfaces())
         pool = None
         if self._file.pool:

@@ -28,6 +28,8 @@ from bench.profile import load_profile
 from bench.record import Recorder
 from bench.rig import Rig
 from bench.rig_file import load_rig
+from bench.serial_tables import SerialSut
+from bench.serial_tables import check as check_serial
 from bench.services import load_service
 from emulator import clock as clocks
 from emulator.faults import Fault, FaultError, FaultPlan, read_fault
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from bench.attach import AnySut
     from bench.case_file import Case
     from bench.layout import Layout
     from bench.profile import Profile, Timeline
@@ -93,6 +96,8 @@ def plan(case: Case) -> Plan:
         faults = tuple(read_fault(raw, f"fault[{place}]") for place, raw in enumerate(case.table.fault))
     except (ConfigError, FaultError) as error:
         raise ConfigError(f"{where}: {error}") from None
+    if isinstance(case.table.sut, SerialSut):
+        check_serial(case.table.sut, layout, where)
     _check_restarts(case, profile, where)
     if layout.real and case.table.time == "virtual":
         slots = ", ".join(layout.real)
@@ -103,11 +108,12 @@ def plan(case: Case) -> Plan:
 
 def _check_restarts(case: Case, profile: Profile, where: str) -> None:
     """Raises ConfigError for a restart that the run would be over before."""
-    restarts = case.table.sut.restart if isinstance(case.table.sut, SubprocessSut | PythonSut) else ()
-    for place, restart in enumerate(restarts):
-        if restart.at >= profile.duration_ns:
+    sut = case.table.sut
+    instants = [one.at for one in sut.restart] if isinstance(sut, SubprocessSut | PythonSut | SerialSut) else []
+    for place, at_ns in enumerate(instants):
+        if at_ns >= profile.duration_ns:
             raise ConfigError(
-                f"{where}: sut.restart[{place}].at: {restart.at / SECOND:g} s comes after the profile's end at "
+                f"{where}: sut.restart[{place}].at: {at_ns / SECOND:g} s comes after the profile's end at "
                 f"{profile.duration_ns / SECOND:g} s; write an earlier instant"
             )
 
@@ -175,8 +181,12 @@ class _Run:
         self.faults = faults
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
-        with standing():
-            self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults)
+        try:
+            with standing():
+                self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults, _mastered(self.table.sut))
+        except BaseException:  # a port that cannot be had, a site that feeds in
+            self.recorder.close()
+            raise
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
         self.stopped_ns = 0
@@ -199,7 +209,7 @@ class _Run:
             context = Context(
                 self.clock, inventory, path.absolute(), path.parent.absolute(), self._first_contact,
                 patience_ns=self.table.patience, armed_ns=self.armed_ns, seed=self.plan.case.seed,
-                tell=lambda what, reason: self.recorder.event(self.clock.now(), what, reason=reason),
+                tell=lambda what, reason: self.recorder.event(self.clock.now(), what, reason=reason), rig=self.rig,
             )  # fmt: skip
             try:
                 await self.sut.start(context)
@@ -237,6 +247,7 @@ class _Run:
 
     def _describe(self) -> None:
         rig, analyser = self.rig, self.rig.file.analyser
+        switching_ns = max(self.sut.switching_ns, 0 if rig.real is None else rig.real.switching_ns)
         self.recorder.describe(
             armed_ns=self.armed_ns,
             lead_in_ns=self.table.lead_in,
@@ -253,7 +264,7 @@ class _Run:
                 "rate_hz": analyser.rate,
                 "window_ns": analyser.window,
                 "u_w": analyser.accuracy * rig.nominal_w,
-                "u_time_ns": 0.0 if rig.real is None else rig.real.switching_ns / math.sqrt(3.0),
+                "u_time_ns": switching_ns / math.sqrt(3.0),
             },
             real=rig.layout.real,
             judged_by=rig.layout.judged_by,
@@ -299,7 +310,7 @@ class _Run:
             end,
             rig.truth(),
             rig.grid.observed(end),
-            contacts=dict(rig.traffic.requests),
+            contacts={**rig.traffic.requests, **self.sut.contacts},
             frames_dropped=rig.traffic.dropped,
             busiest=rig.busiest(),
             conduct=conduct(rig.traffic, f"meter-{POI}", self.armed_ns, end),
@@ -342,6 +353,11 @@ class _Run:
             "machine": platform.machine(),
             "commit": _commit(self.plan.case.origin.parent),
         }
+
+
+def _mastered(sut: AnySut) -> str:
+    """The line on which the bench is the master; "" where there is none."""
+    return sut.line if isinstance(sut, SerialSut) and sut.role == "slave" else ""
 
 
 def _moved(fault: Fault, by_ns: int) -> Fault:

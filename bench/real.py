@@ -54,6 +54,8 @@ class RealSlots:
         self._links: dict[str, Links] = {}
         self._polled: list[_Polled] = []
         self._units: list[ModbusUnit] = []
+        self._coils: dict[str, tuple[ModbusUnit, int]] = {}
+        """Outlet -> its PDU, and the coil of its relay."""
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -78,7 +80,9 @@ class RealSlots:
     def add_pdu(self, place: PduPlace, table: RealTable, outlets: Sequence[OutletPort]) -> None:
         """Watch the relays of a PDU; what the rig has behind `outlets` follows them."""
         slot = Slot(place.id, place.product.id, _shown(place.way), "", table.poll, 0, 0, 0, 0.0, 0.0)
-        self._add(_RealPdu(slot, place.product.coils.first_output, outlets, self._unit(place.way, table), self))
+        unit, first = self._unit(place.way, table), place.product.coils.first_output
+        self._add(_RealPdu(slot, first, outlets, unit, self))
+        self._coils |= {outlet.id: (unit, first + index) for index, outlet in enumerate(outlets)}
 
     @property
     def tail_ns(self) -> int:
@@ -108,6 +112,15 @@ class RealSlots:
             await self.close()
             raise
         self._tasks = [asyncio.create_task(self._keep_polling(polled)) for polled in self._polled]
+
+    async def switch(self, outlet: str, closed: bool) -> None:
+        """Switch an outlet of a real PDU for the bench. Raises NetworkError where the PDU does not take it."""
+        unit, coil = self._coils[outlet]
+        try:
+            await unit.ask(lambda client, number: client.write_coil(coil, closed, device_id=number))
+        except DeviceError as error:
+            wanted = "on" if closed else "off"
+            raise NetworkError(f"{outlet}: the real PDU did not switch it {wanted}: {error}") from None
 
     async def close(self) -> None:
         """Stop polling and give ports and connections back. Raises what a poller has died of."""

@@ -79,11 +79,15 @@ BUSY_NS = 60 * SECOND
 
 
 class Rig:
-    """A live rig on one clock. Raises ConfigError where a fault hits nothing, or where the site would feed in."""
+    """A live rig on one clock; the bench is the master of the line `mastered`, if there is one.
+
+    Raises ConfigError where a fault hits nothing, or where the site would feed in.
+    """
 
     def __init__(
-        self, layout: Layout, clock: Clock, seed: Seed, nominal_hz: float, faults: FaultPlan | None = None
-    ) -> None:
+        self, layout: Layout, clock: Clock, seed: Seed, nominal_hz: float, faults: FaultPlan | None = None,
+        mastered: str = "",
+    ) -> None:  # fmt: skip
         self.file = layout.file
         self.clock = clock
         self.layout = layout
@@ -95,7 +99,7 @@ class Rig:
         where = layout.file.network
         self.network = Network(clock, allowed=where.allow, interface=where.interface)
         self.devices: dict[str, Device] = {}
-        self.wiring = Wiring(layout, clock, self.network, self._wrapped)
+        self.wiring = Wiring(layout, clock, self.network, self._wrapped, mastered)
         self.real: RealSlots | None = None
         """Real devices in slots of this rig; None where it has none."""
         if layout.real:
@@ -103,6 +107,7 @@ class Rig:
 
             self.real = RealSlots(clock)
         self.meters: dict[str, Meter] = {}
+        self.pdus: dict[str, Pdu] = {}
         self.relays: dict[str, FeederRelay] = {}
         self.commands: list[tuple[Instant, str, list[int]]] = []
         """(instant, script, rows) of everything that was done to miners."""
@@ -140,8 +145,9 @@ class Rig:
         for name, address, device in self.interfaces.devices:
             self._attach(name, "signal", address, device)
         if self.layout.dispatch is not None:
-            block = DispatchBlock(self.interfaces.view(DISPATCH), self.nominal_w)
-            self._attach(DISPATCH, "signal", self.layout.dispatch, block.device())
+            way = self.layout.dispatch
+            block = DispatchBlock(self.interfaces.view(DISPATCH), self.nominal_w, way.unit)
+            self.wiring.attach(DISPATCH, "signal", way, block.device(way.port))
         self.pool: Pool | None = None
         if self.layout.pool is not None:
             self.pool = Pool(seed)
@@ -216,10 +222,22 @@ class Rig:
         sorts = self.layout.sorts()
         most: dict[str, tuple[str, int]] = {}
         for device, requests in self.traffic.most_requests(BUSY_NS).items():
-            kind = sorts[device]
-            if requests > most.get(kind, ("", 0))[1]:
+            kind = sorts.get(device, "")  # the bench's own polls of a controller are nobody's requests
+            if kind and requests > most.get(kind, ("", 0))[1]:
                 most[kind] = (device, requests)
         return most
+
+    async def switch(self, outlet: str, closed: bool) -> None:
+        """Switch an outlet as the bench itself does: a button on an emulated PDU, a command to a real one.
+
+        Raises NetworkError where a real PDU does not do it.
+        """
+        place = next(place for place in self.layout.pdus if any(one.id == outlet for one in place.outlets))
+        index = next(index for index, one in enumerate(place.outlets) if one.id == outlet)
+        if place.id in self.pdus:
+            self.pdus[place.id].press(index, closed, self.clock.now())
+        elif self.real is not None:
+            await self.real.switch(outlet, closed)
 
     def endpoints(self) -> Iterator[tuple[str, str, str, str]]:
         """(id, what, address, ports) of every device, for people."""
@@ -287,6 +305,7 @@ class Rig:
                 continue
             auxiliary = outlets[: place.product.inputs] if driven else []  # contacts that go with those of a contactor
             unit = Pdu(place.product, outlets, self.published, place.way.unit, seed / "pdu" / place.id, auxiliary)
+            self.pdus[place.id] = unit
             device = unit.device(place.way.port)
             device = with_register_faults(self.faults, place.id, "pdu", device, unit.tables, self._struck)
             self.wiring.attach(place.id, "pdu", place.way, device)

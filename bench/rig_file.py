@@ -6,9 +6,10 @@ Owns the form of the file and the checks that need only the file; the ways to Mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from bench import library
 from bench.config import (
@@ -28,7 +29,7 @@ from bench.config import (
 )
 from bench.rig_network import Address, NetworkTable
 from bench.rig_signals import SignalTable, name_of
-from bench.rig_wires import GatewayTable, Id, LineTable, TlsTable, WireTable
+from bench.rig_wires import DispatchTable, GatewayTable, Id, LineTable, TlsTable, WireTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +193,11 @@ class FeederTable(Table):
     miners: tuple[MinersTable, ...] = Field(min_length=1)
 
 
+def _form(value: object) -> str:
+    """Which form a `dispatch` key has."""
+    return "table" if isinstance(value, Mapping | DispatchTable) else "switch"
+
+
 class RigFile(Document):
     """A whole rig."""
 
@@ -203,7 +209,10 @@ class RigFile(Document):
     site: SiteTable = SiteTable()
     analyser: AnalyserTable = AnalyserTable()
     meter: MeterTable = MeterTable()
-    dispatch: bool = True
+    dispatch: Annotated[
+        Annotated[bool, Tag("switch")] | Annotated[DispatchTable, Tag("table")], Discriminator(_form)
+    ] = True
+    """Whether the operator's register block is served; a table says where."""
     signal: tuple[SignalTable, ...] = ()
     """Further interfaces of the operator."""
     system: SystemTable | None = None
@@ -246,6 +255,8 @@ class RigFile(Document):
     def _addresses(self) -> Iterator[tuple[str, str | None]]:
         """(key, address as given) of everything that may be given one."""
         yield "meter.address", self.meter.address
+        if isinstance(self.dispatch, DispatchTable):
+            yield "dispatch.address", self.dispatch.address
         for number, feeder in enumerate(self.feeder):
             if feeder.meter is not None:
                 yield f"feeder[{number}].meter.address", feeder.meter.address

@@ -95,6 +95,16 @@ class WireTable(Table):
         return self
 
 
+class DispatchTable(WireTable):
+    """The operator's register block, where it does not stand on an address of its own."""
+
+    @model_validator(mode="after")
+    def _emulated(self) -> Self:
+        if self.provider is not None:
+            raise ValueError("provider: the block is the bench's own, there is no real one; remove it")
+        return self
+
+
 class LineTable(CharactersTable):
     """A serial line with several devices on it."""
 

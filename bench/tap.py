@@ -85,6 +85,10 @@ class Traffic:
         """Bytes from a device to the controller."""
         self._keep(now, device, port, "out", data)
 
+    def overhear(self, now: Instant, device: str, port: int, direction: str, data: bytes) -> None:
+        """Bytes that are kept and no request: what the bench itself says to a controller, and what that answers."""
+        self._keep(now, device, port, direction, data)
+
     def most_requests(self, window_ns: Instant) -> dict[str, int]:
         """The most requests that each device got within any `window_ns`, as far as frames are kept."""
         heard: dict[str, deque[Instant]] = {}

@@ -16,6 +16,7 @@ from emulator.modbus.secure import Access, ModbusSecureDevice
 from emulator.modbus.serial_bus import SerialBus, Slave
 from emulator.modbus.serial_device import ModbusSerialDevice, SerialKind
 from emulator.modbus.udp import ModbusUdpDevice
+from emulator.null_modem import NullModem
 from emulator.serial_port import SerialLine, open_port
 from emulator.tls import TlsDevice
 
@@ -37,17 +38,26 @@ class Wiring:
     """`wrap` puts faults and taps around a device, given its id and kind.
 
     Lines have their ports from the beginning, so that an inventory can name them; devices are attached, then `finish`
-    makes lines and gateways of what hangs on them. Raises SerialPortError for a port that cannot be had.
+    makes lines and gateways of what hangs on them. On the line `mastered` nothing hangs: the bench is its master, and
+    somebody else answers. Raises SerialPortError for a port that cannot be had.
     """
 
-    def __init__(self, layout: Layout, clock: Clock, network: Network, wrap: Wrap) -> None:
+    def __init__(self, layout: Layout, clock: Clock, network: Network, wrap: Wrap, mastered: str = "") -> None:
         self._layout, self._clock, self._network, self._wrap = layout, clock, network, wrap
         self._datagrams = DatagramNetwork(network)
         self._ports: dict[str, Port] = {}
         self._lines: list[SerialLine] = []
         self._slaves: dict[str, list[Slave]] = {}
+        self.buses: dict[str, SerialBus] = {}
+        """The lines on which the rig answers, from `finish` on."""
+        self.null_modem: NullModem | None = None
+        """The line on which the bench is the master."""
+        self._mastered = mastered
         try:
             for table in layout.file.line:
+                if table.id == mastered:
+                    self.null_modem = NullModem(clock, table.id, table.port, serial_format(table))
+                    continue
                 self._ports[table.id] = open_port(clock, table.id, table.port, serial_format(table))
         except BaseException:
             self.close()
@@ -56,7 +66,8 @@ class Wiring:
     @property
     def paths(self) -> dict[str, str]:
         """Line -> what a program opens to get at it."""
-        return {name: port.path for name, port in self._ports.items()}
+        paths = {name: port.path for name, port in self._ports.items()}
+        return paths if self.null_modem is None else {**paths, self._mastered: self.null_modem.far}
 
     def attach(self, name: str, kind: str, way: Way, device: ModbusTcpDevice) -> None:
         """Put a product on its way."""
@@ -79,10 +90,13 @@ class Wiring:
     def finish(self) -> None:
         """Make lines and gateways of the devices attached."""
         for table in self._layout.file.line:
+            if table.id not in self._ports:
+                continue
             form, port = serial_format(table), self._ports[table.id]
             kind = SerialKind(table.kind)
             receiver = kind.receiver(form, port.slack_ns)
             bus = SerialBus(self._slaves.get(table.id, ()), receiver, kind.codec[1], form, instant=port.instant)
+            self.buses[table.id] = bus
             self._lines.append(SerialLine(self._clock, port, bus))
         for gateway in self._layout.file.gateway:
             device = ModbusGateway(
@@ -99,6 +113,8 @@ class Wiring:
         self._datagrams.open()
         for line in self._lines:
             line.open()
+        if self.null_modem is not None:
+            self.null_modem.open()
 
     def close(self) -> None:
         """Stop, and give the ports back."""
@@ -108,6 +124,8 @@ class Wiring:
         self._lines.clear()
         for port in self._ports.values():
             port.close()
+        if self.null_modem is not None:
+            self.null_modem.close()
 
     def _hang(self, name: str, kind: str, way: Way, device: ModbusTcpDevice) -> None:
         """A slave, as far as the rig knows of one, for each unit of the product."""

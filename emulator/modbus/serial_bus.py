@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from emulator.modbus.collision import Character, Transmission, received
@@ -98,6 +99,19 @@ class Slave:
         return said
 
 
+@dataclass(slots=True)
+class Hearing:
+    """What has come from the master so far: characters, and the sound frames among them by whom they were for."""
+
+    characters: int = 0
+    requests: int = 0
+    """Frames for a slave of the line, or for all of them."""
+    strangers: dict[int, int] = field(default_factory=dict)
+    """Unit ids that nobody on the line has -> frames for them."""
+    last_ns: Instant | None = None
+    """When the last request was delivered."""
+
+
 class SerialBus:
     """One line. `received`, `wake_ns` and `woken` are those of a conversation that speaks unasked.
 
@@ -115,6 +129,9 @@ class SerialBus:
     ) -> None:
         self.slaves = tuple(slaves)
         self.form = form
+        self.hearing = Hearing()
+        self.on_request: Callable[[Instant], object] | None = None
+        """Hears of each request, before it is answered."""
         self._receiver = receiver
         self._decode = decode
         self._instant = instant
@@ -143,6 +160,7 @@ class SerialBus:
     def received(self, data: bytes, now: Instant) -> Sequence[Send]:
         """Take what came from the master."""
         out = self.woken(now)
+        self.hearing.characters += len(data)
         if self._instant:
             data = data[: max(0, BACKLOG_BYTES - (self._master_until_ns - now) // self.form.character_ns)]
         span_ns = self.form.span_ns(len(data))
@@ -182,6 +200,7 @@ class SerialBus:
         if found is None:
             return
         unit = found[0]
+        self._note(unit, now)
         for slave in self.slaves:
             if unit not in (slave.unit, BROADCAST) or heard.start_ns < slave.busy_until_ns:
                 continue
@@ -189,6 +208,15 @@ class SerialBus:
             slave.busy_until_ns = heard.end_ns + (slave.busy_ns if unit == BROADCAST else 0)
             if unit != BROADCAST:
                 self._say(slave, said, now)
+
+    def _note(self, unit: int, now: Instant) -> None:
+        if unit != BROADCAST and all(slave.unit != unit for slave in self.slaves):
+            self.hearing.strangers[unit] = self.hearing.strangers.get(unit, 0) + 1
+            return
+        self.hearing.requests += 1
+        self.hearing.last_ns = now
+        if self.on_request is not None:
+            self.on_request(now)
 
     def _say(self, slave: Slave, said: Sequence[Send], now: Instant) -> None:
         """Put what a slave says on the wire."""

@@ -103,6 +103,10 @@ class Pdu(Model):
             return self._setting(name, argument, now)
         return self._source(quantity).at(self._ticks.last(now))
 
+    def press(self, output: int, closed: bool, now: Instant) -> None:
+        """Switch one output (0 first) at the PDU itself: as its coil does, and by nobody's request."""
+        self._outputs[output].move(closed, now)
+
     # What the bits read and do (DataModel) ---------------------------------------------------------------------------
 
     def read_coils(self, address: int, count: int, now: Instant) -> bytes:

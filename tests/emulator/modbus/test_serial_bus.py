@@ -198,3 +198,16 @@ def test_what_is_poured_in_faster_than_the_line_is_lost_beyond_the_ports_buffer(
         line.received(ascii_framing.encode(9, READ_PDU) * 60, 0)
     assert line._master_until_ns <= FORM.span_ns(BACKLOG_BYTES + 1)
     assert len(line._heard) <= BACKLOG_BYTES // 9
+
+
+def test_a_line_tells_noise_requests_and_frames_for_nobody_apart():
+    line, told = bus(slave(1), slave(2)), []
+    line.on_request = told.append
+    stranger = rtu.encode(7, READ_PDU)
+    said = [READ, stranger, bytes(5), rtu.encode(2, READ_PDU), rtu.encode(0, READ_PDU), stranger]
+    play(line, *((place * SECOND, frame) for place, frame in enumerate(said)))
+    assert line.hearing.characters == sum(map(len, said))
+    assert line.hearing.requests == len(told) == 3
+    assert line.hearing.strangers == {7: 2}
+    assert line.hearing.last_ns == told[-1]
+    assert [at // SECOND for at in told] == [0, 3, 4]

@@ -72,6 +72,13 @@ def test_every_output_begins_closed_and_can_be_switched_alone(product):
     assert ask(pdu, "01 0065 0004", 3 * SECOND) == "01 01 0f"
 
 
+def test_a_press_at_the_pdu_moves_an_output_as_its_coil_does():
+    pdu, outlets = make(PS)
+    pdu.press(2, False, SECOND)
+    assert [outlet.moves for outlet in outlets] == [[], [], [(SECOND + LATENCY, False)], []]
+    assert ask(pdu, "01 0065 0004", SECOND + LATENCY) == "01 01 0b"
+
+
 def test_all_outputs_are_switched_by_one_request_that_covers_exactly_them():
     pdu, outlets = make()
     assert ask(pdu, "0f 0065 0004 01 05") == "0f 00 65 00 04"
