@@ -208,10 +208,12 @@ def _problems(table: SerialSut, layout: Layout) -> Iterator[str]:
     if table.power not in outlets:
         yield f"sut.power: there is no outlet {table.power!r}{did_you_mean(table.power, outlets)}"
         return
+    loads = layout.switched_loads()
     fed = [layout.miners[row].id for row in outlets[table.power][0].rows]
+    fed += [load.id for load in loads.get(table.power, ())]
     if fed:
-        free = [name for name, (outlet, _) in outlets.items() if not outlet.rows]
-        remedy = "give a PDU of the rig more outlets than it has miners"
+        free = [name for name, (outlet, _) in outlets.items() if not outlet.rows and name not in loads]
+        remedy = "give a PDU of the rig more outlets than hang on it"
         if free:
             remedy = f"name a free one: {', '.join(free[:4])}"
         yield f"sut.power: {fed[0]} hangs on the outlet {table.power!r} and would lose its mains too; {remedy}"
