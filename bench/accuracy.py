@@ -150,7 +150,7 @@ def p99_ns(of: Sequence[float]) -> float:
 
 async def _played(clock: Clock, moves: Sequence[Move], *, polled: bool) -> Trial:
     file = site.rig_file()
-    with standing():
+    with standing(prompt=clock.mode == "real"):
         layout = lay_out(file, file.name)
         rig = Rig(layout, clock, Seed(1), 60.0)
     length_ns = moves[-1].due_ns + _LEAD_NS

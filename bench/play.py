@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, SubprocessSut, build
-from bench.collection import let_go, standing
+from bench.collection import keep, let_go, standing
 from bench.config import ConfigError
 from bench.descriptors import make_room
 from bench.facts import LATENESS_BUDGET_NS
@@ -172,7 +172,7 @@ class _Run:
         self.faults = faults
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
-        with standing():
+        with standing(prompt=clock.mode == "real"):
             self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults)
         self.timeline: Timeline = what.profile.expand(self.rig.nominal_w, seed)
         self.end_ns = self.armed_ns + self.timeline.duration_ns
@@ -265,7 +265,9 @@ class _Run:
         """Let the profile run, in a hundred stretches so that progress can be shown and a dead controller noted."""
         begin, end = self.clock.now(), self.end_ns
         noted = False
-        self.clock.watch_lateness(self.armed_ns, end)
+        if self.clock.mode == "real":
+            keep()
+            self.clock.watch_lateness(self.armed_ns, end)
         for part in range(1, 101):
             await self.clock.sleep_until(begin + (end - begin) * part // 100)
             if self.sut.exit and not noted:

@@ -96,7 +96,7 @@ async def _idle(clock: Clock, seconds: float) -> Spread:
 
 async def _served(clock: Clock, seconds: float) -> tuple[Spread, dict[str, Spread]]:
     """The bench as in a run: a rig, a client in another process, and the lateness that a run would record."""
-    with standing():
+    with standing(prompt=True):
         file = site.rig_file()
         rig = Rig(lay_out(file, file.name), clock, Seed(1), 60.0)
     await rig.open()

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from bench.collection import keep
 from bench.config import validate
 from bench.doctor.client import REQUEST, Plan
 from bench.doctor.spread import Spread
@@ -69,10 +70,15 @@ class Polling:
     def __init__(self, clock: Clock, rig: Rig, seconds: float) -> None:
         self._clock, self._rig, self._seconds = clock, rig, seconds
         self._process: asyncio.subprocess.Process
+        self._thinks: dict[str, Instant] = {}
+        """By kind of device, how long the emulated one takes for its answer."""
 
     async def start(self) -> None:
-        """Begin the program; done when it is ready."""
+        """Begin the program; done when it is ready, and every device has answered once as after a lead-in."""
         rig = self._rig
+        self._thinks = {"meter": self._thinks_ns("meter-poi", PORT, _READ)}
+        for place in rig.layout.miners:
+            self._thinks["miner"] = self._thinks_ns(place.id, _MINER_PORT, REQUEST)
         meter = rig.inventory()["meters"][0]
         plan = Plan(
             (meter["address"], meter["port"]), _READ.hex(), _REPLY_BYTES,
@@ -86,6 +92,7 @@ class Polling:
         )  # fmt: skip
         await self._say(json.dumps(asdict(plan)))
         await self._line()
+        keep()
 
     async def begin(self) -> None:
         """Let it poll."""
@@ -94,11 +101,9 @@ class Polling:
     async def result(self) -> dict[str, Spread]:
         """By kind of device: round trips beyond what the device itself takes to think. Raises ClientError."""
         said: dict[str, dict[str, Any]] = json.loads(await self._line())
-        thinks = {"meter": self._thinks_ns("meter-poi", PORT, _READ),
-                  "miner": self._thinks_ns(self._rig.layout.miners[0].id, _MINER_PORT, REQUEST)}  # fmt: skip
         return {
-            kind: Spread.of((took - thinks[kind] for took in said["took_ns"][kind]), said["lost"][kind])
-            for kind in thinks
+            kind: Spread.of((took - thinks for took in said["took_ns"][kind]), said["lost"][kind])
+            for kind, thinks in self._thinks.items()
         }
 
     async def stop(self) -> None:
@@ -108,7 +113,7 @@ class Polling:
         await self._process.wait()
 
     def _thinks_ns(self, device: str, port: int, request: bytes) -> Instant:
-        """How long the emulated device takes for its answer: a property of the product, not of the machine."""
+        """Ask it once; how long it takes for its answer is a property of the product, not of the machine."""
         now = self._clock.now()
         actions = self._rig.devices[device].converse(port, "127.0.0.1", now).received(request, now)
         return sum(action.delay_ns for action in actions if isinstance(action, Send))
