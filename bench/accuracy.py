@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from emulator.clock import Clock
     from emulator.wire import Instant
 
+MINERS = site.MINERS
 SHORTEST_NS, LONGEST_NS = MILLISECOND, 10 * SECOND
 """The delays that are tried."""
 APART_NS = 80 * MILLISECOND

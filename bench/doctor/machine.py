@@ -31,6 +31,8 @@ _PRIVILEGED = range(1023, 1000, -1)
 """Ports that are tried until one is free."""
 _LEAST_CONNECTIONS = 100
 """A rig of forty miners with meters and PDUs, and a connection to each from both ends. estimate"""
+_FLEET = 1000
+"""Miners, each with a connection, in virtual time with both ends in the bench."""
 _NEW_NETWORK = f"import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare({0x40000000:#x}) != 0)"
 """unshare(CLONE_NEWNET), in a process of its own. GK"""
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -79,13 +81,9 @@ def files(soft: int, hard: int, usable: int) -> Condition:
     remedy = "raise the hard limit: `ulimit -Hn`, LimitNOFILE= of a service, --ulimit nofile= of a container"
     if most < _LEAST_CONNECTIONS:
         return Condition("files", "open files", value, Status.MISSING, remedy)
-    if most < 2 * _SMALL_FLEET:
+    if most < 2 * _FLEET:
         return Condition("files", "open files", value, Status.LIMITED, f"enough for small rigs; {remedy}")
     return Condition("files", "open files", value)
-
-
-_SMALL_FLEET = 1000
-"""Miners, each with a connection, in virtual time with both ends here."""
 
 
 def _software() -> Condition:
@@ -111,7 +109,8 @@ def _load() -> Condition:
     value = " ".join(f"{one:.2f}" for one in load) + " over 1, 5 and 15 min"
     if load[0] < processors:
         return Condition("load", "load", value)
-    remedy = "other programs keep every processor busy; end them before a run in real time"
+    remedy = "other programs keep every processor busy; end them before a run in real time, or give the bench "
+    remedy += "precedence: `chrt --rr 10 ramprig run ...`"
     return Condition("load", "load", value, Status.LIMITED, remedy)
 
 

@@ -70,7 +70,7 @@ def examine(seconds: float, ports: Sequence[str] = (), told: Told = lambda _: No
     if any(one.status is Status.MISSING for one in found):
         return Examination(found, 0, {}, {}, (), (), ())
     told("timers of an idle bench")
-    idle = clocks.run(lambda clock: _idle(clock, IDLE * seconds), mode="real")
+    idle = clocks.run(lambda clock: idling(clock, IDLE * seconds), mode="real")
     told(f"a site of {site.MINERS} miners, served and polled")
     try:
         serving, trips = clocks.run(lambda clock: _served(clock, SERVED * seconds), mode="real")
@@ -85,7 +85,7 @@ def examine(seconds: float, ports: Sequence[str] = (), told: Told = lambda _: No
     return Examination(found, site.MINERS, lateness, trips, serial, rule.gates(serving), tuple(judged))
 
 
-async def _idle(clock: Clock, seconds: float) -> Spread:
+async def idling(clock: Clock, seconds: float) -> Spread:
     """Timers one after the other, with nothing else to do."""
     end = clock.now() + round(seconds * SECOND)
     clock.watch_lateness(clock.now(), end)

@@ -47,8 +47,8 @@ def printed(found: Examination, console: Console) -> None:
         if port.problem:
             console.print(port.problem, highlight=False, markup=False)
     console.print()
-    columns = ("service", "tightest time", "of check", "times the doubt", "in real time", "why")
-    console.print(_table(columns, list(_services(found)), ("tightest time", "times the doubt")))
+    columns = ("service", "tightest time", "of check", "is times the doubt", "in real time", "why")
+    console.print(_table(columns, list(_services(found)), ("tightest time", "is times the doubt")))
     console.print()
     for sentence in _summary(found):
         console.print(sentence, highlight=False, markup=False)
@@ -102,7 +102,7 @@ def _row(what: str, spread: Spread) -> tuple[str, ...]:
 def _services(found: Examination) -> Iterator[tuple[str, ...]]:
     for one in found.services:
         limit = "-" if one.limit_s is None else _duration(one.limit_s)
-        times = "-" if one.times is None else f"{one.times:.3g}"
+        times = "-" if one.times is None else f"{one.times:,.0f}" if one.times >= 100 else f"{one.times:.3g}"
         yield one.service, limit, one.check or "-", times, one.fit.value, one.why
 
 
