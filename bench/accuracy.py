@@ -42,15 +42,19 @@ MINERS = site.MINERS
 SHORTEST_NS, LONGEST_NS = MILLISECOND, 10 * SECOND
 """The delays that are tried."""
 APART_NS = 80 * MILLISECOND
-"""From one opening to the next: contactors differ by 25 ms, the analyser's window is 10 ms, so that steps stay apart."""
+"""From one opening to the next: contactors differ by 25 ms, the analyser's window is 10 ms, and steps stay apart."""
 _LEAD_NS = 300 * MILLISECOND
 """From the zero to the first opening, and from the last one to the end."""
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
+class NoReactionError(RuntimeError):
+    """An outlet that was told to open did not, or not to be seen in the site's power."""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One step of the grid, at `event_ns` after the zero, and the delay of its answer; `outlet` counts along the site."""
+    """One step of the grid, `event_ns` after the zero, and the delay of its answer; `outlet` counts along the site."""
 
     event_ns: Instant
     delay_ns: int
@@ -125,7 +129,7 @@ def plan(count: int, longest_ns: int = LONGEST_NS) -> list[Move]:
 def trial(moves: Sequence[Move], *, mode: str, polled: bool = False) -> Trial:
     """Play the moves on the doctor's site of a thousand miners; in real time a client may poll it meanwhile.
 
-    Raises ClientError where that fails.
+    Raises ClientError where that fails, NoReactionError where an outlet did not open.
     """
     try:
         return clocks.run(lambda clock: _played(clock, moves, polled=polled), mode=mode)
@@ -239,8 +243,8 @@ def _reactions(
 
 
 def _reached(reduction: Series, start_ns: Instant, end_ns: Instant, level_w: float) -> Quantity:
-    """The reaction. Raises RuntimeError where the site did not react: then an outlet did not open."""
+    """The reaction. Raises NoReactionError."""
     took = measure.reach_time(reduction, start_ns, end_ns, level_w)
-    if not isinstance(took, Quantity):
-        raise RuntimeError(f"the site did not react: {took.reason}")
-    return took
+    if isinstance(took, Quantity):
+        return took
+    raise NoReactionError(f"the site did not react: {took.reason}")

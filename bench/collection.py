@@ -17,8 +17,8 @@ _DEFAULT = gc.get_threshold()
 _YOUNG = 20_000
 """Objects that are made and not yet freed before the collector looks, in place of 700. estimate"""
 _PROMPT = (1_000, 20, 100)
-"""The same where lateness counts, and how rarely it looks at what has survived: a look costs up to 0.9 µs an object (M),
-so that one at 20 000 was the longest standstill of a site of 1 000 miners, 12 to 17 ms."""
+"""The same where lateness counts, and how rarely it looks at what has survived: a look costs up to 0.9 µs for each (M);
+one at 20 000 was the longest standstill of a site of 1 000 miners, 12 to 17 ms."""
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """How accurately the bench measures in real time: a controller with exactly known delays on a site of 1 000 miners.
 
 The error is that of the measured reaction against the known delay, everything of the bench included: the timer of the
-controller, which lives in the bench's loop, the way of its command to the physics, and the measuring. Its peer is what no
-bench can be better than, the lateness of the timers of a loop with nothing else to do, in turns on the same machine.
+controller, which lives in the bench's loop, the way of its command to the physics, and the measuring. Its peer is what
+no bench can be better than, the lateness of the timers of a loop with nothing else to do, in turns on the same machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rows() -> list[Row]:
         wrong_ms.append(accuracy.p99_ns(accuracy.errors(found, exact).whole) / NS)
         ratios.append(bare / wrong_ms[-1])
     wrong = median(wrong_ms)
-    what = f"reaction of a controller with known delays of 1 ms to 10 s, {accuracy.MINERS} miners polled: p99 of the error"
+    what = f"error of a measured reaction, known delays of 1 ms to 10 s, {accuracy.MINERS} miners polled: p99"
     return [
         Row(what, wrong, "ms", "lateness of a bare loop's timers", median(bare_ms), median(ratios)),
         Row(what, wrong, "ms", "the limit set for it", LIMIT_MS, LIMIT_MS / wrong),

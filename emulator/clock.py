@@ -55,8 +55,8 @@ _COARSE_NS = 2 * MILLISECOND
 _CLOCK_MONOTONIC_COARSE = 6
 """Linux' number for it (clock_getres(2)); Python has no name. GK"""
 _BEAT_NS = 10 * MILLISECOND
-"""How often lateness is looked for where no timer of anybody's is due, in the wall's time: a standstill that voids a run
-shows in twenty beats, and they cost a thousandth of a processor. estimate"""
+"""How often lateness is looked for where nobody's timer is due, in the wall's time: a standstill that voids a run shows in
+twenty beats, and they cost a thousandth of a processor. estimate"""
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 """Steps of this share of a period never fall into step with anything periodic."""
 _LONGEST_WAIT_NS = 86_400 * SECOND
@@ -219,8 +219,8 @@ class Clock:
     """The time of one run. Instants are integer nanoseconds since the loop was made.
 
     `epoch` is the date at instant 0, aware; it is a label and never measured with. `lateness` is of the timers set
-    through `call_at` and the sleeps below, and of the instants that `watch_lateness` looks at; it stays empty in virtual
-    time, where every timer is exact.
+    through `call_at` and the sleeps below, and of the instants that `watch_lateness` looks at; it stays empty in
+    virtual time, where every timer is exact.
     """
 
     def __init__(self, loop: VirtualLoop | RealLoop, epoch: datetime | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.config import validate
@@ -51,7 +51,7 @@ class TurnAround:
     port: str
     form: str
     exchange_ns: Instant = 0
-    late: Spread = Spread()
+    late: Spread = field(default_factory=Spread)
     problem: str = ""
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bench.verdict import Gate
 
 CLEARLY, BARELY = 10.0, 4.0
-"""How many times the rule's time must be what the bench is in doubt of, to be judged well, and at all: the two ratios of
-tolerance to uncertainty that calibration laboratories go by, ten to one and four to one (ANSI/NCSL Z540). GK"""
+"""How many times the doubt the rule's time must be, to be judged well, and at all: the two ratios of tolerance to
+uncertainty that calibration laboratories go by, ten to one and four to one (ANSI/NCSL Z540). GK"""
 _S = 1e9
 
 
@@ -62,7 +62,7 @@ def doubt_s(lateness: Spread, trip: Spread) -> float:
 
 
 def instant_u_s() -> float:
-    """Standard uncertainty of the instant of a step, seconds, as the analyser of a rig that says nothing else sees it."""
+    """Standard uncertainty of the instant of a step, seconds, seen by the analyser of a rig that says nothing else."""
     analyser = AnalyserTable()
     step_ns, window_ns = round(_S / analyser.rate), analyser.window
     t_ns = np.arange(0, 20 * window_ns, step_ns, dtype=np.int64)

@@ -39,7 +39,7 @@ _EVERY_NS = MILLISECOND
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that was found. `lateness` is by state of the bench, `idle` or `serving`; `trips` by kind of device."""
+    """Everything that was found. `lateness` is by state of the bench (`idle`, `serving`), `trips` by kind of device."""
 
     conditions: tuple[Condition, ...]
     miners: int

@@ -136,7 +136,9 @@ def _its_end() -> Iterator[None]:
     try:
         yield
     except (asyncio.IncompleteReadError, ConnectionError) as error:
-        raise ClientError("the client of the doctor's site ended before its time; its last words stand above") from error
+        raise ClientError(
+            "the client of the doctor's site ended before its time; its last words stand above"
+        ) from error
 
 
 @asynccontextmanager
@@ -151,4 +153,3 @@ async def polling(clock: Clock, rig: Rig, seconds: float) -> AsyncIterator[Polli
         yield client
     finally:
         await client.stop()
-

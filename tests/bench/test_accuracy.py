@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from bench.accuracy import APART_NS, LONGEST_NS, SHORTEST_NS, Trial, errors, p99_ns, plan, trial
 from bench.doctor.spread import Spread
@@ -16,7 +17,7 @@ def test_delays_reach_from_a_millisecond_to_ten_seconds_and_openings_stay_apart(
     assert max(move.delay_ns for move in MOVES) == LONGEST_NS
     assert all(move.event_ns >= 0 for move in MOVES)
     due = [move.due_ns for move in MOVES]
-    assert all(after - before > APART_NS * 3 // 4 for before, after in zip(due, due[1:], strict=False))
+    assert all(after - before > APART_NS * 3 // 4 for before, after in pairwise(due))
     decades = {len(str(move.delay_ns)) for move in MOVES}
     assert decades >= {7, 8, 9, 10}, "1 ms, 10 ms, 100 ms and 1 s each have some"
 

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.system
 
 LIMIT_NS = 2 * MILLISECOND
 CHANCE = 10
-"""Of 130 reactions. A run is valid whose timers are late for less than 1 % of the time; a reaction is late by its timer or
-by its way to the outlet, so for 2 %. More than ten of 130 then come about once in 20 000 runs."""
+"""Of 130 reactions. A run is valid whose timers are late for less than 1 % of the time; a reaction is late by its timer
+or by its way to the outlet, so for 2 %. More than ten of 130 then come about once in 11 000 runs."""
 
 
 def test_a_known_delay_is_measured_within_2_ms_on_a_site_of_1000_miners_or_the_run_is_suspect() -> None:

@@ -46,7 +46,9 @@ def test_one_object_tells_the_machine_its_lateness_its_round_trips_and_every_ser
         assert one["lost"] == 0
         assert 0 < one["p50_ms"] <= one["p99_ms"] <= one["max_ms"]
     assert [gate["id"] for gate in found["gates"]] == ["lateness", "freeze"]
-    assert found["validity"] == max((gate["validity"] for gate in found["gates"]), key=["VALID", "SUSPECT", "VOID"].index)
+    assert found["validity"] == max(
+        (gate["validity"] for gate in found["gates"]), key=["VALID", "SUSPECT", "VOID"].index
+    )
     assert [one["service"] for one in found["services"]] == list(list_services())
     best = {"VALID": "yes", "SUSPECT": "only just", "VOID": "no"}[found["validity"]]
     order = ["no", "only just", "yes"]

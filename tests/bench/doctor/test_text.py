@@ -50,7 +50,9 @@ def test_the_tables_have_a_line_for_everything_that_was_measured() -> None:
     words = [" ".join(line.split()) for line in lines]
     assert "timers late, bench idle 0.06 0.09 0.91 1200" in words
     assert "timers late, with 1000 miners served and polled 0.07 0.44 1.34 960" in words
-    assert any(line.startswith("round trip: cgminer summary") and line.endswith("2.00 6.00 600, 1 lost") for line in words)
+    assert any(
+        line.startswith("round trip: cgminer summary") and line.endswith("2.00 6.00 600, 1 lost") for line in words
+    )
     assert any(line.startswith("serial line pty at 9600 8N1, beyond the 27.7 ms") for line in words)
     assert any(line.startswith("ercot_rrs_ffr 250 ms reach 35") and line.endswith("yes") for line in words)
     assert {name for name in list_services() if not any(line.startswith(f"{name} ") for line in words)} == set()
