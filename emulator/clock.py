@@ -55,8 +55,8 @@ _COARSE_NS = 2 * MILLISECOND
 _CLOCK_MONOTONIC_COARSE = 6
 """Linux' number for it (clock_getres(2)); Python has no name. GK"""
 _BEAT_NS = 10 * MILLISECOND
-"""How often lateness is looked for where nobody's timer is due, in the wall's time: a standstill that voids a run shows in
-twenty beats, and they cost a thousandth of a processor. estimate"""
+"""How often lateness is looked for where nobody's timer is due, in the wall's time: a standstill that voids a run shows
+in twenty beats, and they cost a thousandth of a processor. estimate"""
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 """Steps of this share of a period never fall into step with anything periodic."""
 _LONGEST_WAIT_NS = 86_400 * SECOND

@@ -1,6 +1,6 @@
 """The machine the bench stands on: what of it a run needs, and what it only makes narrower.
 
-Owns the conditions that can be looked up or tried in a moment; what has to be measured over seconds is `trial.py`'s.
+Owns the conditions that can be looked up or tried in a moment; what has to be measured over seconds is `session.py`'s.
 """
 
 from __future__ import annotations

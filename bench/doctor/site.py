@@ -46,7 +46,7 @@ _LONGEST_LINE_BYTES = 1 << 26
 
 
 class ClientError(RuntimeError):
-    """The client ended without a result; the message has its last words."""
+    """The client ended without a result; what it said last has gone to stderr."""
 
 
 def rig_file(miners: int = MINERS) -> RigFile:
