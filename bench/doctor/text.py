@@ -40,9 +40,9 @@ def printed(found: Examination, console: Console) -> None:
     if found.exit_code:
         console.print("\nsomething is missing that every run needs; nothing was measured", highlight=False)
         return
-    columns = ("measured, ms", "p50", "p99", "max", "of")
+    figures = ("p50", "p99", "max", "of")
     console.print()
-    console.print(_table(columns, list(_measured(found)), columns[1:]))
+    console.print(_table(("measured, ms", *figures), list(_measured(found)), figures))
     for port in found.serial:
         if port.problem:
             console.print(port.problem, highlight=False, markup=False)

@@ -79,9 +79,12 @@ async def controller(inventory, config):
     meter = inventory["meters"][0]
     _, writer = await asyncio.open_connection(meter["address"], meter["port"])
     writer.write(bytes.fromhex("000100000006010400000002"))
-    while True:
-        time.sleep(config["blocked_s"])
-        await asyncio.sleep(0.02)
+    try:
+        while True:
+            time.sleep(config["blocked_s"])
+            await asyncio.sleep(0.02)
+    finally:
+        writer.close()
 """
 PROFILE = """
 schema = 1
