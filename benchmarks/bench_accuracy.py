@@ -4,8 +4,8 @@ The error is that of the measured reaction against the known delay, everything o
 controller, which lives in the bench's loop, the way of its command to the physics, and the measuring. Its peer is what
 no bench can be better than, the lateness of the timers of a loop with nothing else to do, in turns on the same machine.
 
-A machine shared with other programs measures them: there, `chrt --rr 10` before the command, and a word of it beside the
-figures.
+A machine shared with other programs measures them: there, `chrt --rr 10` before the command, and a word of it beside
+the figures.
 """
 
 from __future__ import annotations
