@@ -213,6 +213,29 @@ def list_things(
 
 
 @app.command()
+def doctor(
+    seconds: Annotated[float, typer.Option(min=1.0, max=3600.0, help="How long to measure, about.")] = 5.0,
+    serial: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="A serial port with a loop-back plug (repeatable).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure this machine, and say which services it can judge in real time."""
+    with errors():
+        import json
+
+        from bench.doctor.session import examine
+        from bench.doctor.text import printed, to_json
+
+        found = examine(seconds, serial or (), lambda what: None if as_json else typer.echo(what, err=True))
+        if as_json:
+            typer.echo(json.dumps(to_json(found), indent=2))
+        else:
+            printed(found, results())
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def selftest(
     quick: Annotated[
         bool, typer.Option(help="One faulty controller for each check, one limit for each formula.")

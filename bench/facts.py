@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from emulator.timeline import Signal
 
 
+LATENESS_BUDGET_NS = 2_000_000
+"""Lateness of the bench (99th percentile) above which a run in real time is suspect (estimate)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """Samples of one quantity. Each is the mean over `window_ns` centred on its time stamp.
@@ -114,7 +118,7 @@ class RunFacts:
     """The real meter that `power` comes from; empty where power is that of the emulation."""
     lateness_p99_ns: int = 0
     lateness_max_ns: int = 0
-    lateness_budget_ns: int = 2_000_000
+    lateness_budget_ns: int = LATENESS_BUDGET_NS
     device_defects: int = 0
     """Connections that the bench's own devices broke by an error of theirs."""
     trace_sha256: str = ""

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.facts import ProfileEvent, RunFacts
+from bench.facts import LATENESS_BUDGET_NS, ProfileEvent, RunFacts
 from bench.services.checks import FORMULAS, moved
 from bench.services.deployment import Deployment, find
 from bench.services.finding import Arguments, Finding, Skip
@@ -217,20 +217,25 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         f"{meter}{finite} samples, longest gap {facts.meter_gap_ns / 1e9:g} s",
         f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(facts.meter_gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
     )  # fmt: skip
-    budget = facts.lateness_budget_ns
-    yield _gate(
-        "lateness", "Bench on time", f"99 % within {facts.lateness_p99_ns / 1e6:.3g} ms", f"within {budget / 1e6:g} ms",
-        _graded(facts.lateness_p99_ns, budget, LATE * budget),
-    )  # fmt: skip
-    yield _gate(
-        "freeze", "Bench never stood still", f"{facts.lateness_max_ns / 1e6:.3g} ms at the longest",
-        f"within {LATE * budget / 1e6:g} ms", _graded(facts.lateness_max_ns, LATE * budget, LATE**2 * budget),
-    )  # fmt: skip
+    yield from punctuality(facts.lateness_p99_ns, facts.lateness_max_ns, facts.lateness_budget_ns)
     yield _gate(
         "devices", "Emulated devices sound", f"{facts.device_defects} errors of their own",
         "none (bench.log tells them)",
         Validity.SUSPECT if facts.device_defects else Validity.VALID,
     )  # fmt: skip
+
+
+def punctuality(p99_ns: int, max_ns: int, budget_ns: int = LATENESS_BUDGET_NS) -> tuple[Gate, Gate]:
+    """What the lateness of a bench makes of a run on it: of its usual timers, and of the longest standstill."""
+    late = _gate(
+        "lateness", "Bench on time", f"99 % within {p99_ns / 1e6:.3g} ms", f"within {budget_ns / 1e6:g} ms",
+        _graded(p99_ns, budget_ns, LATE * budget_ns),
+    )  # fmt: skip
+    freeze = _gate(
+        "freeze", "Bench never stood still", f"{max_ns / 1e6:.3g} ms at the longest",
+        f"within {LATE * budget_ns / 1e6:g} ms", _graded(max_ns, LATE * budget_ns, LATE**2 * budget_ns),
+    )  # fmt: skip
+    return late, freeze
 
 
 def _never_ready(facts: RunFacts) -> str:

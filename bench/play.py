@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import library
 from bench.attach import Context, NullSut, PythonSut, SubprocessSut, build
-from bench.collection import let_go, standing
+from bench.collection import keep, let_go, standing
 from bench.conduct import conduct
 from bench.config import ConfigError
 from bench.descriptors import make_room
+from bench.facts import LATENESS_BUDGET_NS
 from bench.layout import POI, lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     """Called with (nanoseconds played, nanoseconds to play) about once for every hundredth of the run."""
-
-_BUDGET_NS = 2_000_000
-"""Lateness of the bench (99th percentile) above which a real-time run is suspect (estimate)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ class _Run:
         # first of all: a run that is killed while its rig is built reads as one that has not ended
         self.recorder = Recorder(folder, self._info(), _effective(what))
         try:
-            with standing():
+            with standing(prompt=clock.mode == "real"):
                 self.rig = Rig(what.layout, clock, seed, what.nominal_hz, faults, _mastered(self.table.sut))
         except BaseException:  # a port that cannot be had, a site that feeds in
             self.recorder.close()
@@ -255,7 +253,7 @@ class _Run:
             nominal_w=rig.nominal_w,
             commitment_w=rig.file.commitment,
             attached=not isinstance(self.table.sut, NullSut),
-            lateness_budget_ns=_BUDGET_NS,
+            lateness_budget_ns=LATENESS_BUDGET_NS,
             events=[
                 {**asdict(event), "start_ns": event.start_ns + self.armed_ns, "stop_ns": event.stop_ns + self.armed_ns}
                 for event in self.timeline.events
@@ -279,6 +277,9 @@ class _Run:
         """Let the profile run, in a hundred stretches so that progress can be shown and a dead controller noted."""
         begin, end = self.clock.now(), self.end_ns
         noted = False
+        if self.clock.mode == "real":
+            keep()
+            self.clock.watch_lateness(self.armed_ns, end)
         for part in range(1, 101):
             await self.clock.sleep_until(begin + (end - begin) * part // 100)
             if self.sut.exit and not noted:

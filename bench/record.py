@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import real_samples
-from bench.facts import HeatMap, Occurrence, Phases, ProfileEvent, RunFacts, Series
+from bench.facts import LATENESS_BUDGET_NS, HeatMap, Occurrence, Phases, ProfileEvent, RunFacts, Series
 from emulator.timeline import FIELDS, SegmentLog, Signal
 from emulator.wire import SECOND, Instant
 
@@ -213,7 +213,7 @@ def _facts(
         judged_by=str(about.get("judged_by", "")),
         lateness_p99_ns=int(stop.get("lateness_p99_ns", 0)),
         lateness_max_ns=int(stop.get("lateness_max_ns", 0)),
-        lateness_budget_ns=int(about.get("lateness_budget_ns", 2_000_000)),
+        lateness_budget_ns=int(about.get("lateness_budget_ns", LATENESS_BUDGET_NS)),
         device_defects=int(stop.get("network_defects", 0)),
         trace_sha256=str(stop.get("trace_sha256", "")),
         expected=str(info.get("expect", "")),

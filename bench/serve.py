@@ -43,7 +43,7 @@ def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, 
     make_room()
 
     async def main(clock: Clock) -> None:
-        with standing():
+        with standing(prompt=True):
             rig = Rig(layout, clock, Seed(seed), nominal_hz)
         await rig.open()
         try:

@@ -34,8 +34,10 @@ __all__ = [
     "RealLoop",
     "VirtualLoop",
     "VirtualTimeError",
+    "resolution_ns",
     "run",
     "stepped",
+    "tick_ns",
 ]
 
 T = TypeVar("T")
@@ -50,6 +52,13 @@ _DESCRIPTORS_OF_SELECT = 1024
 """FD_SETSIZE, the first descriptor that select(2) cannot take. GK"""
 _COARSE_NS = 2 * MILLISECOND
 """Waits longer than this begin with epoll's own whole milliseconds: one system call instead of two. estimate"""
+_CLOCK_MONOTONIC_COARSE = 6
+"""Linux' number for it (clock_getres(2)); Python has no name. GK"""
+_BEAT_NS = 10 * MILLISECOND
+"""How often lateness is looked for where nobody's timer is due, in the wall's time: a standstill that voids a run shows
+in twenty beats, and they cost a thousandth of a processor. estimate"""
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+"""Steps of this share of a period never fall into step with anything periodic."""
 _LONGEST_WAIT_NS = 86_400 * SECOND
 """The loop looks again after a day: epoll_wait takes an int of milliseconds, not quite 25 days."""
 
@@ -210,7 +219,8 @@ class Clock:
     """The time of one run. Instants are integer nanoseconds since the loop was made.
 
     `epoch` is the date at instant 0, aware; it is a label and never measured with. `lateness` is of the timers set
-    through `call_at` and the sleeps below, and stays empty in virtual time, where every timer is exact.
+    through `call_at` and the sleeps below, and of the instants that `watch_lateness` looks at; it stays empty in
+    virtual time, where every timer is exact.
     """
 
     def __init__(self, loop: VirtualLoop | RealLoop, epoch: datetime | None = None) -> None:
@@ -245,6 +255,26 @@ class Clock:
     def _fire(self, due_ns: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.lateness.record(self.loop.now_ns - due_ns)
         callback(*args)
+
+    def watch_lateness(self, start: int, stop: int) -> None:
+        """Measure `lateness` from `start` to `stop` also where nobody has a timer; in virtual time, nothing.
+
+        A hundred instants a second of the wall are each as late as the loop was then, so that a standstill counts for
+        as long as it lasted and not as one timer that was late.
+        """
+        if self.mode == "real":
+            self._beat(max(start, self.now()), stop, 0)
+
+    def _beat(self, start: int, stop: int, beats: int) -> None:
+        """Count what is due by now, and come again for the next beat."""
+        period_ns, now = self.of_wall(_BEAT_NS), self.loop.now_ns
+        while (due := start + beats * period_ns + round(beats * _GOLDEN % 1.0 * period_ns)) <= now:
+            if due >= stop:
+                return
+            self.lateness.record(now - due)
+            beats += 1
+        if due < stop:
+            self.loop.call_at_ns(due, self._beat, start, stop, beats)
 
     def of_wall(self, duration_ns: int) -> int:
         """A stretch of the wall's time as long as it is in the run's: what a machine needs knows no speed."""
@@ -309,6 +339,16 @@ def run(
                         await clock.settle()
 
         return runner.run(body())
+
+
+def resolution_ns() -> int:
+    """How finely the clock of a real loop tells instants apart, as the kernel says."""
+    return max(1, round(time.clock_getres(time.CLOCK_MONOTONIC) * 1e9))
+
+
+def tick_ns() -> int:
+    """How far the scheduler's ticks lie apart: the kernel's coarse clock moves on with them."""
+    return round(time.clock_getres(_CLOCK_MONOTONIC_COARSE) * 1e9)
 
 
 @contextlib.contextmanager

@@ -59,6 +59,21 @@ class Owner(Protocol):
         ...
 
 
+class _Over:
+    """What is left to say when a connection has ended."""
+
+    idle_timeout_ns: int | None = None
+
+    def received(self, data: bytes, now: Instant) -> Sequence[Action]:
+        return ()
+
+    def ended(self, now: Instant) -> Sequence[Action]:
+        return ()
+
+
+_OVER = _Over()
+
+
 class Line(asyncio.Protocol):
     """A caller and a conversation that began at `now`; `called` and `peer` are the addresses of both.
 
@@ -167,6 +182,9 @@ class Line(asyncio.Protocol):
         self._owner.over(self)
         if self._lost is not None:
             self._guarded(self._lost, self._clock.now())
+        # A conversation that attends knows us: let go of it, or a collection has to find both, in the middle of a run.
+        self._conversation = _OVER
+        self._speaker = self._attend = self._lost = None
 
     # --- what the device does ---------------------------------------------------------------------------------------
 
@@ -281,6 +299,7 @@ class Line(asyncio.Protocol):
         for timer in (self._timer, self._idle, self._wake):
             if timer is not None:
                 timer.cancel()
+        self._timer = self._idle = self._wake = None
 
     def _throttle(self) -> None:
         """Take no input while too much output waits."""

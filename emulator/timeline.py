@@ -12,6 +12,7 @@ from math import exp, expm1
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.ma  # or np.unique imports it at its first call: 20 to 45 ms, in the middle of an event
 from numpy.typing import ArrayLike, NDArray
 
 from emulator.closed_form import Form

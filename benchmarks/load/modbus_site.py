@@ -79,7 +79,7 @@ def network(clock: Clock, meters: int) -> Network:
 
 async def _serve(clock: Clock) -> None:
     meters, began = int(sys.argv[1]), time.perf_counter()
-    with standing():
+    with standing(prompt=True):
         served = network(clock, meters)
     await served.open()
     said = {"startup_s": time.perf_counter() - began, "addresses": [address_of(meter) for meter in range(meters)]}

@@ -85,7 +85,7 @@ async def _serve(clock: Clock, names: list[str]) -> None:
     with standing():
         Rig(lay_out(rig_file(len(names), names), "warm.toml"), clock, Seed(1), 60.0)  # loads every face once
     before, began = resident_bytes(), time.perf_counter()
-    with standing():
+    with standing(prompt=True):
         rig = Rig(lay_out(rig_file(count, names), "load.toml"), clock, Seed(1), 60.0)
     await rig.open()
     took_s = time.perf_counter() - began
