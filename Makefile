@@ -39,7 +39,7 @@ demo: $(RUN)
 # Both halves run whatever becomes of the other. One that has nothing to run (pytest's exit 5) is no failure, both are.
 test: $(DEV)
 	@virtual=0; real=0; \
-	"$(BIN)/python" -m pytest -m "not system" -n auto --dist worksteal $(ARGS) || virtual=$$?; \
+	"$(BIN)/python" -m pytest -m "not system" -n auto --dist loadscope $(ARGS) || virtual=$$?; \
 	"$(BIN)/python" -m pytest -m system -n 4 --dist loadscope $(ARGS) || real=$$?; \
 	case $$virtual$$real in 00|05|50) ;; *) exit 1 ;; esac
 
