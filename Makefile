@@ -25,6 +25,8 @@ FUZZ_TARGETS ?= modbus_tcp modbus_faulty modbus_ways cgminer http looks
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
+# The tests start the program some hundreds of times: with its bytecode kept, whatever the surroundings say.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: demo test lint selftest fuzz suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
