@@ -30,6 +30,7 @@ ROUND_S = 0.3
 PEERS = {"libmodbus": "libmodbus in C", "pymodbus": "pymodbus's server"}
 METERS = 4_000
 METERS_S = 5.0
+METERS_TRIES = 7
 METERS_LIMIT_MS = 10.0
 
 
@@ -92,7 +93,7 @@ def _polled() -> list[Row]:
         assert load is not None
         places = "\n".join(f"{address} 5020" for address in site.said["addresses"])
         _stretch(load, site, places, METERS, rate=METERS, seconds=1.0)  # every span is laid out once
-        seen = [_stretch(load, site, places, METERS, rate=METERS, seconds=METERS_S) for _ in range(3)]
+        seen = [_stretch(load, site, places, METERS, rate=METERS, seconds=METERS_S) for _ in range(METERS_TRIES)]
     p99_ms, cpu_us = min(one.p99_ms for one in seen), min(one.cpu_us for one in seen)
     lost = sum(one.unanswered for one in seen)
     if lost:
@@ -100,7 +101,14 @@ def _polled() -> list[Row]:
     what = f"{METERS} meters polled at 1 Hz, FC{FUNCTION} of {REGISTERS} registers, computed anew each time"
     busy = cpu_us * 1e-6 * METERS
     return [
-        Row(f"{what}: p99, best of 3", p99_ms, "ms", "the limit set for it", METERS_LIMIT_MS, METERS_LIMIT_MS / p99_ms),
+        Row(
+            f"{what}: p99, best of {METERS_TRIES}",
+            p99_ms,
+            "ms",
+            "the limit set for it",
+            METERS_LIMIT_MS,
+            METERS_LIMIT_MS / p99_ms,
+        ),
         Row(f"{what}: processors busy", busy, "cores", "one core", 1.0, 1.0 / busy),
     ]
 

@@ -303,18 +303,19 @@ class RecentMean:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._readings: deque[tuple[float, float]] = deque()
+        self._times_s: deque[float] = deque()
+        self._values: deque[float] = deque()
 
     def add(self, now_s: float, value: float) -> None:
-        self._readings.append((now_s, value))
-        while self._readings[0][0] < now_s - self._window_s:
-            self._readings.popleft()
+        self._times_s.append(now_s)
+        self._values.append(value)
+        while self._times_s[0] < now_s - self._window_s:
+            self._times_s.popleft()
+            self._values.popleft()
 
     @property
     def mean(self) -> float | None:
-        if not self._readings:
-            return None
-        return math.fsum(value for _, value in self._readings) / len(self._readings)
+        return math.fsum(self._values) / len(self._values) if self._values else None
 
 
 class Unit(Protocol):
