@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.networks import own_network
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    own_network()
 
 # A shell's job in the background is begun with interrupts ignored, and so are its children: tests that interrupt hang.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -421,11 +421,12 @@ def notified(
         app.router.add_post("/hook", hook)
         runner = web.AppRunner(app)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 9123).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        _, port = runner.addresses[0]
         try:
             api = await login()
             operation = {"objects": ["EVENT"], "operations": ["CREATE", "UPDATE", "DELETE"],
-                         "callbackUrl": "http://127.0.0.1:9123/hook", "bearerToken": "let-me-in"}  # fmt: skip
+                         "callbackUrl": f"http://127.0.0.1:{port}/hook", "bearerToken": "let-me-in"}  # fmt: skip
             body = {"clientName": "site", "programID": "program-dispatch", "objectOperations": [operation], **wish}
             await api("POST", "/subscriptions", body, 201)
             await api.at(until_s)
