@@ -221,10 +221,10 @@ class MinerDevice:
 
     def reach(self, port: int, now: Instant) -> Reach:
         """SILENT without power, REFUSES while booting, on a closed port, or on the API while the process restarts."""
-        if self.unit.powered_since_ns(now) is None:
-            return Reach.SILENT
         up_ns = self.unit.api_since_ns(now)
-        if up_ns is None or up_ns > now or port not in self.ports:
+        if up_ns is None:
+            return Reach.SILENT if self.unit.powered_since_ns(now) is None else Reach.REFUSES
+        if up_ns > now or port not in self.ports:
             return Reach.REFUSES
         self._notice_boot(up_ns)
         if port == self.api_port and self.process_since_ns(now) is None:
