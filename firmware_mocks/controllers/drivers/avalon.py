@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode, confirmed
-from firmware_mocks.controllers.drivers.socket_api import ask, heard, message, succeeded
+from firmware_mocks.controllers.drivers.socket_api import SocketMiner, heard, message, succeeded
 
 _SOFT_OFF = re.compile(r"SoftOFF\[(\d+)\]")
 _SAME_SECOND_TRIES = 3
 
 
-class Avalon:
+class Avalon(SocketMiner):
     """One miner. It serves one caller at a time, and `softon` ends the connection without a word."""
-
-    def __init__(self, address: str, port: int, timeout_s: float) -> None:
-        self._address, self._port, self._timeout_s = address, port, timeout_s
 
     async def set_mode(self, mode: Mode) -> None:
         """Switch the boards now, whatever the clocks of miner and caller say, and read SoftOFF back."""
@@ -32,7 +28,3 @@ class Avalon:
     async def _shown(self) -> Mode | None:
         found = _SOFT_OFF.search(str((await self._ask("stats")).get("STATS", "")))
         return None if found is None else "mine" if found[1] == "0" else "sleep"
-
-    async def _ask(self, command: str, parameter: str = "") -> dict[str, Any]:
-        request = {"command": command, **({"parameter": parameter} if parameter else {})}
-        return await ask(self._address, self._port, request, self._timeout_s)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode
-from firmware_mocks.controllers.drivers.socket_api import ask, message, row, succeeded
+from firmware_mocks.controllers.drivers.socket_api import SocketMiner, message, row, succeeded
 
 
-class LuxOs:
+class LuxOs(SocketMiner):
     """One miner; the vendor's API document has the commands (S)."""
-
-    def __init__(self, address: str, port: int, timeout_s: float) -> None:
-        self._address, self._port, self._timeout_s = address, port, timeout_s
 
     async def set_mode(self, mode: Mode) -> None:
         """`curtail` within a session, then read CurtailMode back. A foreign session is borrowed and left open."""
@@ -31,7 +26,3 @@ class LuxOs:
         shown = row(await self._ask("config"), "CONFIG").get("CurtailMode")
         if (shown == "Sleep") != (mode == "sleep"):
             raise DeviceError(f"{self._address}: acknowledged {mode} and shows CurtailMode {shown}")
-
-    async def _ask(self, command: str, parameter: str = "") -> dict[str, Any]:
-        request = {"command": command, **({"parameter": parameter} if parameter else {})}
-        return await ask(self._address, self._port, request, self._timeout_s)

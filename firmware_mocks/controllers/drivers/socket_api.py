@@ -42,6 +42,17 @@ async def heard(address: str, port: int, request: Mapping[str, Any], timeout_s: 
         raise DeviceError(f"{address}: {error or 'no reply in time'}") from error
 
 
+class SocketMiner:
+    """A miner that is commanded over this socket."""
+
+    def __init__(self, address: str, port: int, timeout_s: float) -> None:
+        self._address, self._port, self._timeout_s = address, port, timeout_s
+
+    async def _ask(self, command: str, parameter: str = "") -> dict[str, Any]:
+        request = {"command": command, **({"parameter": parameter} if parameter else {})}
+        return await ask(self._address, self._port, request, self._timeout_s)
+
+
 def row(reply: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     """The first row of a section; empty where there is none."""
     rows = reply.get(section)
