@@ -17,21 +17,9 @@ from bench.machine.live import NotReadyError
 from bench.play import plan
 from bench.session import run_case
 from bench.verdict import Outcome
+from tests.bench import four
 
-RIG = """
-schema = 1
-name = "four"
-commitment = "10 kW"
-network = { subnet = "127.44.0.0/16" }
-analyser = { rate = "20 Hz" }
-[[feeder]]
-id = "f"
-pdu = { product = "netio_powerpdu_4ps", count = 1 }
-[[feeder.miners]]
-model = "S21"
-firmware = "luxos"
-count = 4
-"""
+RIG = four.RIG.replace("200 Hz", "20 Hz")
 SETTINGS = {
     "frequency": {"trip_hz": 59.85},
     "dispatch": {"settle_s": 60.0},

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.bench.small import ramprig
+from tests.system import dip
 from tests.system.test_cli_real import may_be_bound, started, until
 
 pytestmark = pytest.mark.system
@@ -72,26 +73,7 @@ count = 1
 OUTLETS = ["pdu-01.2", "pdu-01.4", "pdu-01.6", "pdu-01.8"]
 POWER = "pdu-02.1"
 
-PROFILE = """
-schema = 1
-title = "A dip"
-source = { text = "written for a test", grade = "estimate" }
-nominal_frequency = "60 Hz"
-duration = "4500 ms"
-
-[channel.frequency]
-points = [["0 s", "60 Hz"], ["1 s", "60 Hz"], ["1 s", "59.69 Hz"], ["4500 ms", "59.69 Hz"]]
-
-[channel.recall]
-points = [["0 s", 0], ["4500 ms", 0]]
-
-[[event]]
-id = "deployment"
-kind = "deployment"
-start = "1 s"
-stop = "4500 ms"
-"""
-SHORT = PROFILE.replace('"4500 ms"', '"1100 ms"')
+PROFILE, SHORT = dip.profile("1 s", "4500 ms"), dip.profile("1 s", "1100 ms")
 CASE = """
 schema = 1
 id = "dip"

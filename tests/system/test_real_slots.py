@@ -25,6 +25,7 @@ from bench.rig_file import load_rig
 from emulator.clock import Clock, run
 from emulator.seed import Seed
 from emulator.wire import SECOND
+from tests.system import dip
 from tests.system.test_cli_real import done, may_be_bound, started, until
 
 pytestmark = pytest.mark.system
@@ -100,25 +101,7 @@ count = 4
 TCP = '{ kind = "real", transport = "tcp", address = "127.91.250.1", port = 1502, poll = "50 ms", lag = "40 ms" }'
 RTU = '{{ kind = "real", transport = "rtu", device = "{path}", baud = 19200, poll = "100 ms", lag = "40 ms" }}'
 
-PROFILE = """
-schema = 1
-title = "A dip of three seconds"
-source = { text = "written for a test", grade = "estimate" }
-nominal_frequency = "60 Hz"
-duration = "7 s"
-
-[channel.frequency]
-points = [["0 s", "60 Hz"], ["2 s", "60 Hz"], ["2 s", "59.69 Hz"], ["7 s", "59.69 Hz"]]
-
-[channel.recall]
-points = [["0 s", 0], ["7 s", 0]]
-
-[[event]]
-id = "deployment"
-kind = "deployment"
-start = "2 s"
-stop = "7 s"
-"""
+PROFILE = dip.profile("2 s", "7 s")
 CASE = """
 schema = 1
 id = "dip"
@@ -269,7 +252,7 @@ def test_the_verdict_rests_on_what_another_process_draws(tmp_path: Path, way: st
 def test_a_meter_that_dies_in_the_middle_voids_the_run(tmp_path: Path) -> None:
     with site_a(tmp_path) as there:
         write_b(tmp_path, 1, TCP, case=CASE.replace('"python"\nfactory = "shedder.py:controller"', '"null"'))
-        (tmp_path / "profile.toml").write_text(PROFILE.replace('"7 s"', '"9 s"'))
+        (tmp_path / "profile.toml").write_text(dip.profile("2 s", "9 s"))
         documents = tmp_path / "out" / "dip" / "documents.jsonl"
         with started(tmp_path, "run", "case.toml", "--out", "out", "--json") as playing:
             until(lambda: documents.exists() and "sut_ready" in documents.read_text())
