@@ -22,6 +22,8 @@ METERS = "127.77.240"
 MINERS = "127.77.241"
 DEVICES = 25
 """Meters, on .1 and so on."""
+CROWDED = DEVICES + 1
+"""One more of them, whose callers are counted."""
 FACES = ("antminer-stock", "luxos", "vnish", "whatsminer", "epic", "mara", "auradine", "whatsminer-v3")
 """Miners, likewise."""
 
@@ -32,7 +34,7 @@ async def serve(clock: Clock) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     network, seed = Network(clock), Seed(7)
-    for number in range(DEVICES):
+    for number in range(CROWDED):
         network.attach(f"{METERS}.{number + 1}", meter().device(port))
     loaded = [miners.load(name) for name in FACES]
     specs = [
