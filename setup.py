@@ -55,6 +55,8 @@ ISA_FLAGS: dict[str, dict[str, list[str]]] = {
 wheel would crash on another machine."""
 
 OPTIMISE = ["-O3"]
+EXACT = "-ffp-contract=off"
+"""A product and a sum are rounded each, as Python does, also where the processor can round them together."""
 KERNELS = "fastpath._sha256d"
 """The module that is linked with the files above."""
 
@@ -101,11 +103,14 @@ def extensions() -> list[Extension]:
         depends=[str(path) for pattern in ("*.[ch]", "*.pxi", "kernels/*") for path in sorted(FOLDER.glob(pattern))],
         extra_compile_args=OPTIMISE,
     )
-    exchange = Extension("fastpath._exchange", sources=[str(FOLDER / "_exchange.pyx")], extra_compile_args=OPTIMISE)
+    others = [
+        Extension(f"fastpath.{name}", sources=[str(FOLDER / f"{name}.pyx")], extra_compile_args=[*OPTIMISE, EXACT])
+        for name in ("_exchange", "_single")
+    ]
     try:
         from Cython.Build import cythonize
 
-        built: list[Extension] = cythonize([kernels, exchange], build_dir="build/cython", quiet=True)
+        built: list[Extension] = cythonize([kernels, *others], build_dir="build/cython", quiet=True)
     except Exception as error:  # noqa: BLE001 - whatever keeps Cython from working, the fallback still installs
         say_pure(error)
         return []

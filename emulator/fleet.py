@@ -39,6 +39,7 @@ INRUSH_TAU_S = 0.0025
 """Fading of the inrush of a power supply (estimate: the sheet has "under 10 ms", four time constants)."""
 
 _MAINS = ("mains_on", "mains_off")
+_PHASES = tuple(Phase)  # in the order of their numbers
 
 CommandHook = Callable[[Instant, Rows, str], None]
 
@@ -361,38 +362,51 @@ class MinerUnit:
 
     def phase(self, now: Instant) -> Phase:
         """What the unit is doing."""
-        entry = self._entry(now)  # may append, so the column is taken afterwards
-        return Phase(self._fleet.log.column("phase").item(entry))
+        self._fleet.advance(now)
+        return _PHASES[self._fleet.log.phase(self.index, now)]
 
     def power_w(self, now: Instant) -> float:
         """True wall power, watts."""
-        return self._fleet.log.value_of(self._entry(now), now, "w")
+        self._fleet.advance(now)
+        return self._fleet.log.power.value(self.index, now)
 
     def hash_ths(self, now: Instant) -> float:
         """True hash rate, TH/s."""
-        return self._fleet.log.value_of(self._entry(now), now, "ths")
+        self._fleet.advance(now)
+        return self._fleet.log.hash_rate.value(self.index, now)
 
     def mean_hash_ths(self, start: Instant, stop: Instant) -> float:
         """Mean hash rate over [start, stop], TH/s; the rate itself where the two coincide."""
         if stop <= start:
             return self.hash_ths(stop)
-        return self._between(start, stop, "ths") / ((stop - start) * 1e-9)
+        self._fleet.advance(stop)
+        return self._fleet.log.hash_rate.between(self.index, start, stop) / ((stop - start) * 1e-9)
 
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy taken over [start, stop], joules."""
-        return self._between(start, stop, "w")
+        self._fleet.advance(stop)
+        return self._fleet.log.power.between(self.index, start, stop)
 
     def powered_since_ns(self, now: Instant) -> Instant | None:
         """When the control board got its mains; None without mains."""
-        return self._since(self._fleet.powered_since, now)
+        fleet = self._fleet
+        fleet.advance(now)
+        value: int = fleet.powered_since.item(self.index)
+        return None if value == NONE else value
 
     def api_since_ns(self, now: Instant) -> Instant | None:
         """When the network API came, or comes, up; None without mains."""
-        return self._since(self._fleet.api_since, now)
+        fleet = self._fleet
+        fleet.advance(now)
+        value: int = fleet.api_since.item(self.index)
+        return None if value == NONE else value
 
     def mining_since_ns(self, now: Instant) -> Instant | None:
         """When the present mining process began to hash; None while it does not."""
-        return self._since(self._fleet.mining_since, now)
+        fleet = self._fleet
+        fleet.advance(now)
+        value: int = fleet.mining_since.item(self.index)
+        return None if value == NONE else value
 
     def setpoint(self, now: Instant) -> float:
         """Share of nominal power the unit is set to."""
@@ -417,17 +431,3 @@ class MinerUnit:
         if not self._fleet.mains[self.index]:
             return 0.0
         return min(1.0, max(0.15, (self.temperature_c(now) - 20.0) / 55.0))
-
-    def _entry(self, at: Instant) -> int:
-        self._fleet.advance(at)
-        return self._fleet.log.entry_at(self.index, at)
-
-    def _between(self, start: Instant, stop: Instant, kind: str) -> float:
-        """What has come together over [start, stop]: joules ("w") or TH ("ths")."""
-        log, last = self._fleet.log, self._entry(stop)
-        return log.total_of(last, stop, kind) - log.total_of(log.entry_at(self.index, start), start, kind)
-
-    def _since(self, column: NDArray[np.int64], now: Instant) -> Instant | None:
-        self._fleet.advance(now)
-        value: int = column.item(self.index)
-        return None if value == NONE else value

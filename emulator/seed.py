@@ -7,21 +7,20 @@ counter: element `i` of `uniforms(n)` is the same for every `n`.
 from __future__ import annotations
 
 import hashlib
-import math
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastpath import single
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-_G, _M1, _M2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64
-_GOLDEN, _MIX_1, _MIX_2 = np.uint64(_G), np.uint64(_M1), np.uint64(_M2)
-_64_BITS = 2**64 - 1
+_GOLDEN, _MIX_1, _MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))  # SplitMix64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,11 @@ class Seed:
 
     def uniform(self, index: int = 0) -> float:
         """One uniform draw: element `index` of `uniforms`."""
-        return _uniform(self.key, index)
+        return single.uniform(self.key, index)
 
     def normal(self, index: int = 0) -> float:
         """One standard normal draw: element `index` of `normals`, but for the last digit."""
-        return _normal((self / "radius").key, (self / "angle").key, index)
+        return single.normal((self / "radius").key, (self / "angle").key, index)
 
     def normals_at(self, index: NDArray[np.uint64]) -> NDArray[np.float64]:
         """Standard normal draws for the given indices, same shape (Box-Muller on two children)."""
@@ -86,16 +85,4 @@ class Normals:
 
     def draw(self, place: int, index: int) -> float:
         """The same as `normal(index)` of the node at `place`."""
-        return _normal(self._keys[2 * place], self._keys[2 * place + 1], index)
-
-
-def _uniform(key: int, index: int) -> float:
-    z = (key + (index + 1) * _G) & _64_BITS
-    z = ((z ^ (z >> 30)) * _M1) & _64_BITS
-    z = ((z ^ (z >> 27)) * _M2) & _64_BITS
-    return (((z ^ (z >> 31)) >> 11) + 0.5) * 2.0**-53
-
-
-def _normal(radius_key: int, angle_key: int, index: int) -> float:
-    radius = math.sqrt(-2.0 * math.log(_uniform(radius_key, index)))
-    return radius * math.cos(2.0 * math.pi * _uniform(angle_key, index))
+        return single.normal(self._keys[2 * place], self._keys[2 * place + 1], index)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from math import exp, expm1
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.ma  # or np.unique imports it at its first call: 20 to 45 ms, in th
 from numpy.typing import ArrayLike, NDArray
 
 from emulator.closed_form import Form
+from fastpath.single import Curve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,6 +177,7 @@ class SegmentLog:
     power(t) = base_w + slope_w * dt + amp_w * exp(-dt / tau_s) in watts, dt = t - t0 in seconds, and the same for the
     hash rate in TH/s with the same tau. `joules` and `work` (TH) are the row's totals at t0, so that energy at any
     instant is one closed form and not a sum. Columns are arrays of equal length; `previous` links a row's entries.
+    `power` and `hash_rate` read one row at a time, in W and J, and in TH/s and TH.
     """
 
     def __init__(self, rows: int, capacity: int = 1024) -> None:
@@ -190,15 +191,16 @@ class SegmentLog:
         self._bind()
 
     def _bind(self) -> None:
-        """Keep at hand how one entry of each column is read, by kind of quantity."""
-        item = {name: column.item for name, column in self._columns.items()}
-        self._t0, self._previous = item["t0_ns"], item["previous"]
-        self._forms = {
-            kind: tuple(
-                item[name] for name in ("t0_ns", f"base_{kind}", f"slope_{kind}", f"amp_{kind}", "tau_s", total)
+        """One row at a time is read past numpy."""
+        c = self._columns
+        self._phase = c["phase"].item
+        self.power, self.hash_rate = (
+            Curve(
+                self.latest, c["t0_ns"], c["previous"], c[f"base_{kind}"], c[f"slope_{kind}"], c[f"amp_{kind}"],
+                c["tau_s"], c[total],
             )
             for kind, total in (("w", "joules"), ("ths", "work"))
-        }
+        )  # fmt: skip
 
     @classmethod
     def restore(cls, rows: int, columns: Mapping[str, NDArray[Any]]) -> SegmentLog:
@@ -250,30 +252,10 @@ class SegmentLog:
                 return index
             index = np.where(late, previous[index], index).astype(np.int64)
 
-    def entry_at(self, row: int, instant: Instant) -> int:
-        """As `entries_at`, for one row: asked a fleet's worth of times a second, an array of one is slow."""
-        entry: int = self.latest.item(row)
-        while self._t0(entry) > instant and (before := self._previous(entry)) >= 0:
-            entry = before
-        return entry
-
-    def value_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
-        """As `evaluate`, for one entry."""
-        t0, base, slope, amp, tau, _ = self._forms[kind]
-        dt = (instant - t0(entry)) * _S
-        value: float = base(entry) + slope(entry) * dt
-        height = amp(entry)
-        return value + height * exp(-dt / tau(entry)) if height else value
-
-    def total_of(self, entry: int, instant: Instant, kind: str = "w") -> float:
-        """As `total`, for one entry."""
-        t0, base, slope, amp, tau, start = self._forms[kind]
-        dt = (instant - t0(entry)) * _S
-        value: float = start(entry) + dt * (base(entry) + slope(entry) * dt / 2)
-        height = amp(entry)
-        if height:
-            value -= height * tau(entry) * expm1(-dt / tau(entry))
-        return value
+    def phase(self, row: int, instant: Instant) -> int:
+        """The phase of one row at `instant`."""
+        code: int = self._phase(self.power.entry_at(row, instant))
+        return code
 
     def evaluate(self, entries: NDArray[np.int64], instant: Instant | Instants, kind: str = "w") -> Floats:
         """Power in watts (`kind` "w") or hash rate in TH/s ("ths") of the given entries at `instant`."""
