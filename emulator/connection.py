@@ -35,7 +35,7 @@ class Connection(asyncio.Transport):
     """
 
     __slots__ = (
-        "_closing", "_ended", "_hear", "_high", "_is_full", "_loop", "_paused", "_protocol", "_sock",
+        "_closing", "_ended", "_exchange", "_hear", "_high", "_is_full", "_loop", "_paused", "_protocol", "_sock",
         "_takes_input", "_waiting", "_watched",
     )  # fmt: skip
 
@@ -50,7 +50,8 @@ class Connection(asyncio.Transport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._hear = Exchange(sock, standing, self, loop.monotonic_ns, loop.origin_ns).hear
+        self._exchange = Exchange(sock, standing, self, loop.monotonic_ns, loop.origin_ns)
+        self._hear = self._exchange.hear
         self._waiting = bytearray()
         self._high = _HIGH_BYTES
         self._takes_input = True
@@ -128,6 +129,25 @@ class Connection(asyncio.Transport):
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
+        self._wait_with(data)
+
+    def write_last(self, data: bytes) -> None:
+        """As `write`, when `close` comes right after it: reply and end go out in one segment."""
+        if self._ended:
+            return
+        if not self._waiting:
+            try:
+                sent = self._exchange.say_last(data)
+            except OSError as error:
+                self._end(error)
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._wait_with(data)
+
+    def _wait_with(self, data: bytes | bytearray | memoryview) -> None:
+        """Send it when it can be sent."""
         self._waiting += data
         self._watch()
         if len(self._waiting) > self._high and not self._is_full:
@@ -198,7 +218,7 @@ class Connection(asyncio.Transport):
         finally:
             self._watch()
             self._sock.close()
-            del self._hear  # with this and the protocol gone, nothing is left for the garbage collector
+            del self._hear, self._exchange  # with this and the protocol gone, nothing is left for the garbage collector
 
     # --- beside -----------------------------------------------------------------------------------------------------
 

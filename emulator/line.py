@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias, TypeVar, cast
 
 from emulator.clock import Clock
 from emulator.standing import standing_of
-from emulator.wire import SECOND, Action, Conversation, Instant, Reach, Send, Speaker, speaker_of
+from emulator.wire import SECOND, Action, Close, Conversation, Instant, Reach, Send, Speaker, speaker_of
 
 OUTPUT_LIMIT_BYTES = 1 << 20
 """Output that may wait, queued or unread by the peer, before no more input is taken. estimate"""
@@ -86,7 +86,7 @@ class Line(asyncio.Protocol):
     __slots__ = (
         "_attend", "_choked", "_clock", "_conversation", "_done", "_due_ns", "_ended", "_idle", "_last_ns", "_loop",
         "_lost", "_on_request", "_owner", "_paused", "_peer", "_queue", "_queued_bytes", "_speaker", "_timer",
-        "_transport", "_wake", "_wake_ns", "called", "standing",
+        "_transport", "_wake", "_wake_ns", "_write_last", "called", "standing",
     )  # fmt: skip
 
     def __init__(
@@ -135,6 +135,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._write_last = getattr(transport, "write_last", self._transport.write)
         if self._done:  # dropped between connection and this call
             reset(self._transport)
             return
@@ -196,7 +197,7 @@ class Line(asyncio.Protocol):
 
     def _take(self, actions: Sequence[Action], now: Instant) -> None:
         queue = self._queue
-        for action in actions:
+        for place, action in enumerate(actions):
             if queue or action.delay_ns > 0:
                 if not queue:
                     self._due_ns = now + action.delay_ns
@@ -205,7 +206,7 @@ class Line(asyncio.Protocol):
                 if isinstance(action, Send):
                     self._queued_bytes += len(action.data)
             else:
-                self._perform(action)
+                self._perform(action, actions[place + 1] if place + 1 < len(actions) else None)
                 if self._done:
                     return
         if self._queued_bytes > OUTPUT_LIMIT_BYTES:
@@ -255,7 +256,7 @@ class Line(asyncio.Protocol):
                 action = queue.popleft()
                 if isinstance(action, Send):
                     self._queued_bytes -= len(action.data)
-                self._perform(action)
+                self._perform(action, queue[0] if queue else None)
                 if self._done:
                     return
                 if not queue:
@@ -274,10 +275,14 @@ class Line(asyncio.Protocol):
         if self._ended and not queue:
             self._finish()
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action, then: Action | None) -> None:
         transport: asyncio.Transport = self._transport  # type: ignore[assignment]  # only what is connected speaks
         if isinstance(action, Send):
-            if not transport.is_closing():
+            if transport.is_closing():
+                return
+            if isinstance(then, Close) and not then.delay_ns and not then.reset:
+                self._write_last(action.data)
+            else:
                 transport.write(action.data)
         elif action.reset:
             self.reset()

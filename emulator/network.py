@@ -24,6 +24,7 @@ from emulator.connection import Connection
 from emulator.line import Contact, Line, Silence, reset_on_close
 from emulator.loopback import CarriedSocket, Name, Take, refused
 from emulator.wire import SECOND, Device, Instant, Reach
+from fastpath.exchange import take_call
 
 BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
@@ -268,21 +269,18 @@ class Network:
         """Real time: take the calls that wait, no more of them in one round than leave others their turn."""
         for _ in range(_CALLS_A_ROUND):
             try:
-                sock, peer = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionAbortedError:
-                continue
+                call = take_call(listener)
             except OSError as error:
                 _logger.warning("no call can be taken for %g s: %s", _REST_NS / SECOND, error)
                 self._unwatch(listener)
                 self.clock.call_at(self.clock.now() + self.clock.of_wall(_REST_NS), self._watch, listener)
                 return
-            self._admit(sock, peer[0])
+            if call is None:
+                return
+            self._admit(*call)
 
-    def _admit(self, sock: socket.socket, peer: str) -> None:
+    def _admit(self, sock: socket.socket, peer: str, address: str, port: int) -> None:
         """Real time: what becomes of a connection that the kernel has taken already."""
-        address, port = sock.getsockname()[:2]
         if not self._has(address, port):
             sock.close()
             return

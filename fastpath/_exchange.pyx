@@ -9,10 +9,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.string cimport memcpy
 
 import os
+import socket
 
 cdef extern from "Python.h":
     PyObject *PyDict_GetItemWithError(object, object) except? NULL
@@ -23,9 +24,35 @@ cdef extern from "sys/epoll.h" nogil:
 
 cdef extern from "sys/socket.h" nogil:
     enum:
-        MSG_DONTWAIT, MSG_NOSIGNAL
+        MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK
+        AF_INET, SOCK_CLOEXEC, SOCK_STREAM
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        unsigned short sa_family
+    struct sockaddr_storage:
+        unsigned short ss_family
+    int accept4(int, sockaddr *, socklen_t *, int)
+    int getsockname(int, sockaddr *, socklen_t *)
     ssize_t recv(int, void *, size_t, int)
     ssize_t send(int, const void *, size_t, int)
+
+cdef extern from "netinet/in.h" nogil:
+    enum:
+        INET6_ADDRSTRLEN
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        unsigned short sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        unsigned short sin6_port
+        in6_addr sin6_addr
+    unsigned short ntohs(unsigned short)
+
+cdef extern from "arpa/inet.h" nogil:
+    const char *inet_ntop(int, const void *, char *, socklen_t)
 
 cdef enum:
     NUMBER_BYTES = 2
@@ -111,6 +138,42 @@ cdef class Standing:
         self.last_ns = 0
 
 
+cdef str _host(const sockaddr_storage *address):
+    cdef char text[INET6_ADDRSTRLEN]
+    cdef const void *of
+    if address.ss_family == AF_INET:
+        of = &(<sockaddr_in *> address).sin_addr
+    else:
+        of = &(<sockaddr_in6 *> address).sin6_addr
+    if inet_ntop(address.ss_family, of, text, INET6_ADDRSTRLEN) is NULL:
+        raise OSError(errno, os.strerror(errno))
+    return text.decode("ascii")
+
+
+def take_call(listener):
+    cdef sockaddr_storage peer, called
+    cdef socklen_t size = sizeof(peer)
+    cdef int port, at = listener.fileno()
+    cdef int descriptor = accept4(at, <sockaddr *> &peer, &size, SOCK_CLOEXEC)
+    while descriptor < 0 and errno == ECONNABORTED:
+        size = sizeof(peer)
+        descriptor = accept4(at, <sockaddr *> &peer, &size, SOCK_CLOEXEC)
+    if descriptor < 0:
+        if errno in (EAGAIN, EINTR):
+            return None
+        raise OSError(errno, os.strerror(errno))
+    sock = socket.socket(peer.ss_family, SOCK_STREAM, 0, descriptor)
+    size = sizeof(called)
+    if getsockname(descriptor, <sockaddr *> &called, &size) < 0:
+        sock.close()
+        raise OSError(errno, os.strerror(errno))
+    if called.ss_family == AF_INET:
+        port = ntohs((<sockaddr_in *> &called).sin_port)
+    else:
+        port = ntohs((<sockaddr_in6 *> &called).sin6_port)
+    return sock, _host(&peer), _host(&called), port
+
+
 cdef class Exchange:
     cdef int _descriptor
     cdef long long _origin_ns
@@ -145,6 +208,19 @@ cdef class Exchange:
             # The connection tries again: it knows what to do with an error and with what is left.
             sent = max(sent, 0)
             self._connection.write(PyBytes_FromStringAndSize(buffer + sent, size - sent))
+
+    def say_last(self, bytes data):
+        cdef char unread
+        cdef int flags = MSG_DONTWAIT | MSG_NOSIGNAL
+        cdef ssize_t size = recv(self._descriptor, &unread, 1, MSG_PEEK | MSG_DONTWAIT)
+        if size == 0 or (size < 0 and errno == EAGAIN):
+            flags |= MSG_MORE
+        size = send(self._descriptor, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), flags)
+        if size < 0:
+            if errno not in (EAGAIN, EINTR):
+                raise OSError(errno, os.strerror(errno))
+            size = 0
+        return size
 
     cdef Answer _answer(self, const char *asked, ssize_t size):
         """What stands for this request, after everybody has been told of it; None where nothing does."""

@@ -107,6 +107,23 @@ class Standing:
         self.last_ns = 0
 
 
+def take_call(listener: socket.socket) -> tuple[socket.socket, str, str, int] | None:
+    """Take a call that waits at a listener that does not block; None where none does.
+
+    Returns the socket, the caller's address, and address and port that were called. Raises OSError where the kernel has
+    no descriptor or no memory left.
+    """
+    while True:
+        try:
+            sock, peer = listener.accept()
+        except (BlockingIOError, InterruptedError):
+            return None
+        except ConnectionAbortedError:
+            continue
+        called = sock.getsockname()
+        return sock, peer[0], called[0], called[1]
+
+
 class Exchange:
     """The reader of one connected socket; `hear` is to be called with its epoll events.
 
@@ -114,7 +131,7 @@ class Exchange:
     `connection`.
     """
 
-    __slots__ = ("_connection", "_monotonic_ns", "_origin_ns", "_recv", "_standing")
+    __slots__ = ("_connection", "_monotonic_ns", "_origin_ns", "_recv", "_send", "_standing")
 
     def __init__(
         self,
@@ -124,7 +141,7 @@ class Exchange:
         monotonic_ns: Callable[[], int],
         origin_ns: int,
     ) -> None:
-        self._recv = sock.recv
+        self._recv, self._send = sock.recv, sock.send
         self._standing, self._connection = standing, connection
         self._monotonic_ns, self._origin_ns = monotonic_ns, origin_ns
 
@@ -145,6 +162,23 @@ class Exchange:
             self._connection.take(asked)
         else:
             self._connection.write(asked[:_NUMBER_BYTES] + answer.said)
+
+    def say_last(self, data: bytes) -> int:
+        """Send `data`, after which the socket is closed; return how many of its bytes the kernel took.
+
+        They go out with the end, in one segment. Not so where input waits unread: closing resets then, and what has not
+        gone out is lost. Raises OSError where the connection has failed.
+        """
+        flags = socket.MSG_DONTWAIT | socket.MSG_MORE
+        try:
+            if self._recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                flags = socket.MSG_DONTWAIT
+        except (BlockingIOError, InterruptedError):
+            pass
+        try:
+            return self._send(data, flags)
+        except (BlockingIOError, InterruptedError):
+            return 0
 
     def _answer(self, asked: bytes) -> Answer | None:
         """What stands for this request, after everybody has been told of it; None where nothing does."""

@@ -177,3 +177,78 @@ def test_an_answer_the_kernel_does_not_take_is_left_to_the_connection(twin: Modu
                 break
         assert len(got) + sum(map(len, left)) == 30 * (2 + len(long))
         assert left
+
+
+@contextmanager
+def over_tcp(twin: ModuleType, family: int = socket.AF_INET, host: str = "127.0.0.1") -> Iterator[Bench]:
+    """As `bench`, with a connection that a caller has made."""
+    with socket.socket(family) as listener, socket.socket(family) as far:
+        listener.setblocking(False)
+        listener.bind((host, 0))
+        listener.listen()
+        assert twin.take_call(listener) is None
+        far.connect(listener.getsockname()[:2])
+        near, peer, called, port = twin.take_call(listener)
+        with near:
+            assert (peer, called, port) == (host, host, listener.getsockname()[1])
+            assert near.getpeername() == far.getsockname()
+            assert not near.get_inheritable()
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            assert twin.take_call(listener) is None
+            yield Bench(twin, near, far)
+
+
+@each_twin
+def test_a_call_is_taken_with_both_its_addresses_in_either_family(twin: ModuleType) -> None:
+    with over_tcp(twin) as at:
+        assert at.ask(b"12a") == b""
+        assert at.connection.taken == [b"12a"]
+    if socket.has_ipv6:
+        try:
+            with over_tcp(twin, socket.AF_INET6, "::1") as at:
+                at.far.sendall(b"still TCP")
+                assert at.near.recv(100) == b"still TCP"
+        except OSError as error:
+            pytest.skip(f"no IPv6 on the loopback here ({error})")
+
+
+@each_twin
+def test_what_takes_no_calls_says_so(twin: ModuleType) -> None:
+    with socket.socket() as sock, pytest.raises(OSError, match=r".") as caught:
+        twin.take_call(sock)
+    assert caught.value.errno
+
+
+@each_twin
+def test_the_last_words_wait_for_the_end_and_go_out_with_it(twin: ModuleType) -> None:
+    with over_tcp(twin) as at:
+        assert at.exchange.say_last(b"reply") == 5
+        with pytest.raises(BlockingIOError):
+            at.far.recv(100, socket.MSG_DONTWAIT)
+        at.near.close()
+        assert (at.far.recv(100), at.far.recv(100)) == (b"reply", b"")
+
+
+@each_twin
+def test_the_last_words_do_not_wait_where_the_end_would_be_a_reset_that_takes_them_along(twin: ModuleType) -> None:
+    with over_tcp(twin) as at:
+        at.far.sendall(b"unread")
+        assert at.near.recv(1, socket.MSG_PEEK)
+        assert at.exchange.say_last(b"reply") == 5
+        assert at.far.recv(100) == b"reply"
+        at.near.close()
+        with pytest.raises(ConnectionResetError):
+            at.far.recv(100)
+
+
+@each_twin
+def test_last_words_that_the_kernel_does_not_take_are_counted_and_a_broken_line_is_an_error(twin: ModuleType) -> None:
+    with bench(twin) as at:
+        at.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        large = bytes(1 << 20)
+        taken = [at.exchange.say_last(large) for _ in range(3)]
+        assert 0 <= taken[0] < len(large)
+        assert taken[-1] == 0
+        at.far.close()
+        with pytest.raises(ConnectionError):
+            at.exchange.say_last(b"too late")

@@ -161,13 +161,13 @@ def test_a_meter_is_polled_through_answers_that_stand_and_everybody_hears_of_it(
 
 
 def test_a_listener_out_of_descriptors_rests_and_takes_the_calls_that_waited(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), ConnectionAbortedError(errno.ECONNABORTED, "gone")]
-    accept = socket.socket.accept
+    left = [OSError(error, os.strerror(error)) for error in (errno.EMFILE, errno.ENOMEM)]
+    take_call = networks.take_call
 
-    def scarce(self: socket.socket) -> tuple[socket.socket, object]:
+    def scarce(listener: socket.socket) -> tuple[socket.socket, str, str, int] | None:
         if left:
             raise left.pop(0)
-        return accept(self)
+        return take_call(listener)
 
     async def main(clock: Clock) -> bytes:
         network, port = Network(clock), free_port()
@@ -182,7 +182,7 @@ def test_a_listener_out_of_descriptors_rests_and_takes_the_calls_that_waited(mon
         finally:
             await network.close()
 
-    monkeypatch.setattr(socket.socket, "accept", scarce)
+    monkeypatch.setattr(networks, "take_call", scarce)
     monkeypatch.setattr(networks, "_REST_NS", SECOND // 20)
     assert run(main, mode="real") == b"still there"
     assert not left
