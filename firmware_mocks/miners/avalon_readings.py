@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from emulator.catalogue import Phase
 from emulator.seed import Seed
 from emulator.wire import SECOND
 from firmware_mocks.miners.avalon_conf import FIGURES, Identity, identity
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import Readings, Window
 from firmware_mocks.miners.replies import templates, values
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.catalogue import Phase
 from emulator.wire import MINUTE, SECOND, Instant
 from firmware_mocks.miners.bitaxe_conf import METER, Board, Build, board, settings
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.readings import Readings, Window
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ Owns how these lag and err; what is shown beside them is `braiins_readings.py`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.wire import SECOND, Instant
 from firmware_mocks.miners.braiins_conf import FIGURES, board_ids, target_w
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.protobuf import Tree
 from firmware_mocks.miners.readings import HASH_EXPONENT, Readings, Window
 from firmware_mocks.miners.replies import values

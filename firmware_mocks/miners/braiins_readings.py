@@ -6,7 +6,6 @@ Owns the names that `braiins.json` uses; settings are in `braiins_conf.py`, call
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from emulator.wire import SECOND
@@ -22,6 +21,7 @@ from firmware_mocks.miners.braiins_conf import (
     target_ths,
 )
 from firmware_mocks.miners.braiins_meter import BraiinsMeter
+from firmware_mocks.miners.lazy import cached_property
 from firmware_mocks.miners.protobuf import Tree
 from firmware_mocks.miners.readings import HASH_EXPONENT
 

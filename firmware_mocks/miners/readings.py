@@ -119,7 +119,7 @@ class Readings:
         since = self.device.process_since_ns(self.now)
         return self.now if since is None else min(since, self.now)
 
-    @property
+    @cached_property
     def elapsed_s(self) -> int:
         """Age of the mining process."""
         return (self.now - self.since_ns) // SECOND
@@ -246,7 +246,7 @@ class Readings:
         """Shares the pool took since the process started."""
         return int(self._shares) - self.rejected
 
-    @property
+    @cached_property
     def rejected(self) -> int:
         """Shares the pool refused."""
         return int(self._shares * self.reject_share)
@@ -261,13 +261,13 @@ class Readings:
         """Refused work in shares of difficulty 1."""
         return self.rejected * self.share_difficulty
 
-    @property
+    @cached_property
     def rejected_percent(self) -> float:
         """Refused share of all work."""
         shares = self.accepted + self.rejected
         return round(100.0 * self.rejected / shares, 4) if shares else 0.0
 
-    @property
+    @cached_property
     def shares_per_min(self) -> float:
         """Accepted shares a minute since the process started."""
         return round(self.accepted * 60.0 / max(1, self.elapsed_s), 2)

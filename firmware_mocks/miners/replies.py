@@ -20,6 +20,8 @@ from importlib.resources import files
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+import msgspec
+
 from emulator.catalogue import GRADES
 from emulator.units import UnitError, duration_ns
 
@@ -28,8 +30,8 @@ Render: TypeAlias = Callable[[object, Row], Any]
 _WHOLE = re.compile(r"\$([\w.]+)")
 _EMBEDDED = re.compile(r"\$\{([\w.]+)\}")
 _NO_ROW: Row = {}
-compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
-"""JSON without blanks, as every one of these firmwares writes it."""
+_plain_json = json.JSONEncoder(separators=(",", ":")).encode
+_quick_json = msgspec.json.Encoder().encode
 
 
 class FaceDataError(ValueError):
@@ -61,6 +63,14 @@ class Figure:
     value: Any
     grade: str
     source: str
+
+
+def compact(tree: object) -> str:
+    """JSON without blanks, as every one of these firmwares writes it."""
+    try:
+        return _quick_json(tree).decode()
+    except (TypeError, UnicodeEncodeError):  # a number of NumPy's, or half of a surrogate pair that a caller has sent
+        return _plain_json(tree)
 
 
 def compile_template(template: Any) -> Render:
@@ -130,36 +140,16 @@ def _sourced(where: str, entry: Mapping[str, Any]) -> tuple[str, str]:
 
 def _path(name: str) -> Render:
     first, *rest = name.split(".")
-    look = _plain(name)
     if not rest:
-        return lambda readings, row: row[first] if first in row else look(readings)
-
-    def in_row(readings: object, row: Row) -> Any:
-        return _follow(row[first], rest) if first in row else look(readings)
-
-    return in_row
-
-
-def _plain(name: str) -> Callable[[object], Any]:
-    """How a name is looked up where there is no row: most of a reply, so it is as short as can be."""
-    first, *rest = name.split(".")
-    if not rest:
-        return attrgetter(first)
-    if len(rest) > 1:
-        return lambda readings: _follow(getattr(readings, first), rest)
-    (last,) = rest
-
-    def look(readings: object) -> Any:
-        found = getattr(readings, first)
-        # Nearly always a dict; isinstance of an abstract class takes half a microsecond.
-        return found[last] if type(found) is dict else _follow(found, rest)
-
-    return look
+        return lambda readings, row: row[first] if first in row else getattr(readings, first)
+    return lambda readings, row: _follow(row[first] if first in row else getattr(readings, first), rest)
 
 
 def _follow(found: Any, steps: Sequence[str]) -> Any:
     for step in steps:
-        found = found[step] if isinstance(found, Mapping) else getattr(found, step)
+        # Nearly always a dict; isinstance of an abstract class takes half a microsecond.
+        of_mapping = type(found) is dict or isinstance(found, Mapping)
+        found = found[step] if of_mapping else getattr(found, step)
     return found
 
 
@@ -183,7 +173,7 @@ def _lookup(text: str) -> Render:
 def _object(template: Mapping[str, Any]) -> Render:
     fixed: dict[str, Any] = {}
     moving: list[tuple[str, Render]] = []
-    plain: list[tuple[str, Callable[[object], Any]]] = []
+    plain: dict[str, str] = {}
     others: list[tuple[str, Render]] = []
     keyed: list[tuple[Render, Render]] = []
     merged: list[tuple[str, Render]] = []
@@ -200,15 +190,15 @@ def _object(template: Mapping[str, Any]) -> Render:
             moving.append((key, of))
             whole = _WHOLE.fullmatch(entry) if isinstance(entry, str) else None
             if whole is not None:
-                plain.append((key, _plain(whole[1])))
+                plain[key] = whole[1]
             else:
                 others.append((key, of))
+    fill = _filling(plain)
 
     def render(readings: object, row: Row) -> dict[str, Any]:
         made = fixed.copy()
         if not row:
-            for name, look in plain:
-                made[name] = look(readings)
+            fill(made, readings)
         for name, of in moving if row else others:
             made[name] = of(readings, row)
         for name_of, of in keyed:
@@ -219,6 +209,30 @@ def _object(template: Mapping[str, Any]) -> Render:
         return made
 
     return render
+
+
+def _filling(plain: Mapping[str, str]) -> Callable[[dict[str, Any], object], None]:
+    """How the entries of an object that are but a name are filled in where there is no row: most of a reply.
+
+    What are attributes is looked up in one call, what is in a mapping one mapping after the other.
+    """
+    keys = [key for key, name in plain.items() if "." not in name]
+    attributes = attrgetter(*(plain[key] for key in keys), "__class__", "__class__") if keys else None
+    nested: dict[str, list[tuple[str, list[str]]]] = {}
+    for key, name in plain.items():
+        first, *rest = name.split(".")
+        if rest:
+            nested.setdefault(first, []).append((key, rest))
+
+    def fill(made: dict[str, Any], readings: object) -> None:
+        if attributes is not None:
+            made.update(zip(keys, attributes(readings), strict=False))
+        for first, entries in nested.items():
+            found = getattr(readings, first)
+            for key, rest in entries:
+                made[key] = _follow(found, rest)
+
+    return fill
 
 
 def _is_fixed(entry: Any) -> bool:
