@@ -1,16 +1,17 @@
 """Who stands where on a rig: every miner, meter and PDU with its product, its address and its wiring.
 
-Owns the address plan and every check of a rig file that needs products, models or firmware, but no clock. Bringing it
-to life is `bench/rig.py`; what a controller is told of it is `bench/inventory.py`'s format.
+Owns every check of a rig file that needs products, models or firmware, but no clock; which address is whose is
+`bench/address_plan.py`'s. Bringing it to life is `bench/rig.py`; what a controller is told of it is
+`bench/inventory.py`'s format.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.address_plan import FIRST_RELAY, GATEWAYS, METERS, PDUS, POOLS, SIGNALS, AddressPlan
 from bench.config import ConfigError, did_you_mean
 from bench.interfaces import SignalPlace
 from bench.interfaces import check_faults as check_interfaces
@@ -52,13 +53,6 @@ if TYPE_CHECKING:
 POI = "poi"
 DISPATCH = "dispatch"
 POOL = "pool"
-
-_METERS, _PDUS, _SIGNALS, _POOLS, _GATEWAYS = 250, 251, 252, 253, 254
-_FIRST_RELAY = 101
-"""Relays stand among the signals, from this number on."""
-_MINER_BLOCKS = 249
-"""Third octets 1 to 249 are for miners; meters, PDUs, signals, pool and gateways at 250 to 254."""
-_HOSTS = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +221,8 @@ class _Planner:
         self._file = file
         self._origin = origin
         self._problems: list[str] = []
-        self._net = ipaddress.IPv4Network(file.network.subnet)
-        self._on: dict[str, str] = {}
         self._ways = Ways(file, self._wrong)
-        self._ids: dict[str, str] = {feeder.id: "a feeder" for feeder in file.feeder}
+        self._plan = AddressPlan(file.network, {feeder.id: "a feeder" for feeder in file.feeder}, self._wrong)
 
     def layout(self) -> Layout:
         miners: list[MinerPlace] = []
@@ -251,22 +243,22 @@ class _Planner:
             for key, table, group in zip(keys, feeder.miners, groups, strict=True):
                 for place in range(table.count):
                     row = len(miners)
-                    address = self._address(key, table.address, place, *self._miner_block(row))
-                    name = self._named(f"miner-{row + 1:04d}", "a miner", address)
+                    address = self._plan.address(key, table.address, place, *self._plan.miner(row))
+                    name = self._plan.named(f"miner-{row + 1:04d}", "a miner", address)
                     miners.append(MinerPlace(name, address, *group, feeder.id, *fed[row]))
         meters = list(self._meters())
         relays = tuple(self._relays())
         dispatch = None
         if self._file.dispatch:
             block = self._file.dispatch if isinstance(self._file.dispatch, DispatchTable) else DispatchTable()
-            address = self._modbus_address("dispatch", block, 0, _SIGNALS, 1)
-            self._named(DISPATCH, "the dispatch block", address)
+            address = self._modbus_address("dispatch", block, 0, SIGNALS, 1)
+            self._plan.named(DISPATCH, "the dispatch block", address)
             dispatch = self._ways.of("dispatch", DISPATCH, block, address)
         interfaces = tuple(self._interfaces())
         pool = None
         if self._file.pool:
-            pool = self._address("network.subnet", None, 0, 0, _POOLS, 1)
-            self._named(POOL, "the pool", pool)
+            pool = self._plan.address("network.subnet", None, 0, 0, POOLS, 1)
+            self._plan.named(POOL, "the pool", pool)
         tls = self._certificates()
         self._check_loads(pdus)
         if self._problems:
@@ -339,10 +331,10 @@ class _Planner:
         groups = split(rows, feeder.pdu.count * product.outputs)
         for unit in range(feeder.pdu.count):
             number = before + unit + 1
-            address = self._modbus_address(key, feeder.pdu, unit, _PDUS, number)
-            name = self._named(f"pdu-{number:02d}", "a PDU", address)
+            address = self._modbus_address(key, feeder.pdu, unit, PDUS, number)
+            name = self._plan.named(f"pdu-{number:02d}", "a PDU", address)
             outlets = tuple(
-                OutletSpec(self._named(f"{name}.{index + 1}", "an outlet"), groups[unit * product.outputs + index])
+                OutletSpec(self._plan.named(f"{name}.{index + 1}", "an outlet"), groups[unit * product.outputs + index])
                 for index in range(product.outputs)
             )
             way = self._ways.of(key, name, feeder.pdu, address, unit)
@@ -360,8 +352,8 @@ class _Planner:
                 continue
             number += 1
             product = self._try(f"{key}.product", load_meter, table.product)
-            address = self._modbus_address(key, table, 0, _METERS, number)
-            name = self._named(f"meter-{called}", "a meter", address)
+            address = self._modbus_address(key, table, 0, METERS, number)
+            name = self._plan.named(f"meter-{called}", "a meter", address)
             way = self._ways.of(key, name, table, address)
             if product is not None:
                 given = table.refresh.model_dump(exclude_none=True)
@@ -383,11 +375,11 @@ class _Planner:
 
     def _place_gateways(self) -> None:
         for number, table in enumerate(self._file.gateway, start=1):
-            address = self._address(f"gateway[{number - 1}]", table.address, 0, 0, _GATEWAYS, number)
+            address = self._plan.address(f"gateway[{number - 1}]", table.address, 0, 0, GATEWAYS, number)
             self._ways.gateway_addresses[table.id] = address
-            self._named(table.id, "a gateway", address)
+            self._plan.named(table.id, "a gateway", address)
         for line in self._file.line:
-            self._named(line.id, "a line")
+            self._plan.named(line.id, "a line")
 
     def _certificates(self) -> ssl.SSLContext | None:
         table = self._file.tls
@@ -402,7 +394,7 @@ class _Planner:
 
     def _modbus_address(self, key: str, table: WireTable, plus: int, third: int, number: int) -> str:
         """The address of a device that has one of its own; "" for one on a line or behind a gateway."""
-        return self._address(key, table.address, plus, 0, third, number) if self._ways.own_address(table) else ""
+        return self._plan.address(key, table.address, plus, 0, third, number) if self._ways.own_address(table) else ""
 
     def _relays(self) -> Iterator[RelayPlace]:
         number = 0
@@ -411,9 +403,9 @@ class _Planner:
             if table is None:
                 continue
             product = self._try(f"{key}.product", load_relay, table.product)
-            address = self._address(key, table.address, 0, 0, _SIGNALS, _FIRST_RELAY + number)
+            address = self._plan.address(key, table.address, 0, 0, SIGNALS, FIRST_RELAY + number)
             number += 1
-            name = self._named(f"relay-{feeder.id}", "a relay", address)
+            name = self._plan.named(f"relay-{feeder.id}", "a relay", address)
             if product is not None:
                 for problem in problems_of(key, table, product):
                     self._wrong(problem)
@@ -421,48 +413,8 @@ class _Planner:
 
     def _interfaces(self) -> Iterator[SignalPlace]:
         for number, table in enumerate(self._file.signal):
-            address = self._address(f"signal[{number}]", table.address, 0, 0, _SIGNALS, number + 2)
-            yield SignalPlace(self._named(name_of(table), "a signal", address), address, table)
-
-    def _named(self, name: str, what: str, address: str = "") -> str:
-        """`name`, entered once; with `address`, that is entered too."""
-        if name in self._ids:
-            other = "signal" if "a signal" in (what, self._ids[name]) else "feeder"
-            self._wrong(f"the id {name!r} is {self._ids[name]} and {what}; give the {other} another id")
-        self._ids[name] = what
-        if address and address in self._on:
-            self._wrong(
-                f"{name} and {self._on[address]} are both on {address}; "
-                "give one of them another `address`, or leave it out to have it planned"
-            )
-        self._on[address] = name
-        return name
-
-    def _address(self, key: str, given: str | None, plus: int, second: int, third: int, number: int) -> str:
-        """`given` and `plus` addresses on, or the planned one; "" where there is none."""
-        if given is not None:
-            first = int(ipaddress.IPv4Address(given))
-            network = next(net for net in self._file.network.networks if ipaddress.IPv4Address(given) in net)
-            if first + plus > int(network.broadcast_address) - 1:
-                self._wrong(f"{key}.address: {given} and {plus} more leave {network}; begin lower")
-                return ""
-            return str(ipaddress.IPv4Address(first + plus))
-        further, host = divmod(number - 1, _HOSTS)
-        second, number = second + further, host + 1
-        blocks = 2 ** (16 - self._net.prefixlen)
-        if second >= blocks:
-            self._wrong(
-                f"network.subnet: {self._net} holds {_MINER_BLOCKS * _HOSTS * blocks} miners and {_HOSTS * blocks} "
-                "devices of each other sort; write a larger one, for example 127.16.0.0/12"
-            )
-            return ""
-        return str(self._net.network_address + second * 65_536 + third * 256 + number)
-
-    def _miner_block(self, row: int) -> tuple[int, int, int]:
-        """Where the address plan puts a miner: 64 Ki block, third octet, number."""
-        block, host = divmod(row, _HOSTS)
-        second, third = divmod(block, _MINER_BLOCKS)
-        return second, third + 1, host + 1
+            address = self._plan.address(f"signal[{number}]", table.address, 0, 0, SIGNALS, number + 2)
+            yield SignalPlace(self._plan.named(name_of(table), "a signal", address), address, table)
 
 
 def _load(table: LoadTable, seed: Seed) -> Signal:
