@@ -212,10 +212,7 @@ class BraiinsMeter(Readings):
     def estimate_w(self) -> int:
         """The estimate as it was renewed last, whatever the miner does."""
         refresh_ns: int = METER["power_refresh_ns"]
-        tick = max(0, self.now // refresh_ns)
-        noise = self.noise("power", tick)
-        error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
-        return round(self.unit.power_w(tick * refresh_ns) * error)
+        return round(self.modelled_w(max(0, self.now - self.now % refresh_ns), refresh_ns, METER["power_noise"]))
 
     @property
     def consumption(self) -> Tree | None:

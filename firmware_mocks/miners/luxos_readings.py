@@ -117,10 +117,7 @@ class LuxReadings(Readings):
     def watts(self) -> int:
         """Modelled wall power: the unit's model error and a little noise, renewed each second."""
         refresh_ns: int = METER["power_refresh_ns"]
-        tick = max(0, self.now // refresh_ns)
-        noise = self.noise("power", tick)
-        error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
-        return round(self.unit.power_w(tick * refresh_ns) * error)
+        return round(self.modelled_w(max(0, self.now - self.now % refresh_ns), refresh_ns, METER["power_noise"]))
 
     @property
     def miner_id(self) -> str:

@@ -58,9 +58,7 @@ class MaraReadings(Readings):
     @cached_property
     def as_of(self) -> Instant:
         """The last instant at which status and watts were renewed."""
-        refresh_ns: int = self.device.knobs.status_refresh_ns
-        tick = self.now - self.now % refresh_ns
-        return tick if self.device.boot_ns is None else max(self.device.boot_ns, tick)
+        return self.renewed(self.device.knobs.status_refresh_ns)
 
     @cached_property
     def status_phase(self) -> Phase:
@@ -87,10 +85,7 @@ class MaraReadings(Readings):
         """Estimated wall power: a constant asleep, else the truth with the unit's error and a little noise."""
         if self.status_phase is Phase.SLEEP:
             return float(METER["sleep_w"])
-        refresh_ns: int = self.device.knobs.status_refresh_ns
-        noise = self.noise("power", max(0, self.as_of // refresh_ns))
-        error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
-        return round(self.unit.power_w(self.as_of) * error, 1)
+        return round(self.modelled_w(self.as_of, self.device.knobs.status_refresh_ns, METER["power_noise"]), 1)
 
     @property
     def shown_ideal_ghs(self) -> float:

@@ -124,6 +124,11 @@ class Readings:
         """Age of the mining process."""
         return (self.now - self.since_ns) // SECOND
 
+    def renewed(self, every_ns: int) -> Instant:
+        """The last instant of this boot at which something was renewed that is every `every_ns`."""
+        tick = self.now - self.now % every_ns
+        return tick if self.device.boot_ns is None else max(self.device.boot_ns, tick)
+
     @cached_property
     def is_hashing(self) -> bool:
         """Whether chips make hashes."""
@@ -324,6 +329,14 @@ class Readings:
     def work_utility(self) -> float:
         """Difficulty-1 shares a minute."""
         return round(self.diff1_work * 60.0 / max(1, self.elapsed_s), 2)
+
+    # ---- power ----------------------------------------------------------------------------------------------------
+
+    def modelled_w(self, as_of: Instant, every_ns: int, scatter: float) -> float:
+        """Wall power by a firmware that measures none: the truth at `as_of` with the unit's error and the noise
+        "power", of relative size `scatter` and drawn anew every `every_ns`."""
+        noise = self.noise("power", max(0, as_of // every_ns))
+        return self.unit.power_w(as_of) * (self.character.watts_gain * (1.0 + scatter * noise))
 
     # ---- boards and fans ------------------------------------------------------------------------------------------
 

@@ -53,9 +53,7 @@ class VnishReadings(Readings):
     @cached_property
     def as_of(self) -> Instant:
         """The last instant at which the status pane was renewed."""
-        refresh_ns: int = self.device.knobs.status_refresh_ns
-        tick = self.now - self.now % refresh_ns
-        return tick if self.device.boot_ns is None else max(self.device.boot_ns, tick)
+        return self.renewed(self.device.knobs.status_refresh_ns)
 
     @cached_property
     def state(self) -> State:
@@ -156,10 +154,7 @@ class VnishReadings(Readings):
         if self.unit.hash_ths(self.as_of) <= 1e-3 * self.model.nominal_ths:
             return 0.0
         share = present(self.model.id).watts / self.model.nominal_w
-        refresh_ns: int = self.device.knobs.status_refresh_ns
-        noise = self.noise("power", max(0, self.as_of // refresh_ns))
-        error = self.character.watts_gain * (1.0 + float(METER["power_noise"]) * noise)
-        return self.unit.power_w(self.as_of) * share * error
+        return share * self.modelled_w(self.as_of, self.device.knobs.status_refresh_ns, METER["power_noise"])
 
     # ---- boards, chips, fans --------------------------------------------------------------------------------------
 
