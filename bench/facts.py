@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from emulator.timeline import Signal
 
 
+LINE_LOST = "line_lost"
+"""The kind of occurrence that says that the bench has lost the port of a serial line."""
 LATENESS_BUDGET_NS = 2_000_000
 """Lateness of the bench (99th percentile) above which a run in real time is suspect (estimate)."""
 

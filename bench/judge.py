@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.facts import LATENESS_BUDGET_NS, ProfileEvent, RunFacts
+from bench.facts import LATENESS_BUDGET_NS, LINE_LOST, ProfileEvent, RunFacts
 from bench.services.checks import FORMULAS, moved
 from bench.services.deployment import Deployment, find
 from bench.services.finding import Arguments, Finding, Skip
@@ -210,6 +210,9 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         "contact", "Controller spoke to the site", kinds or "no request", "at least one request",
         Validity.VALID if kinds else Validity.VOID,
     )  # fmt: skip
+    lost = [str(one.data.get("reason", "")) for one in facts.occurrences if one.kind == LINE_LOST]
+    if lost:
+        yield _gate("lines", "Serial lines up", "; ".join(lost), "up to the end", Validity.VOID)
     meter = f"{facts.judged_by}: " if facts.judged_by else ""
     finite = int(np.count_nonzero(np.isfinite(facts.power.value)))
     yield _gate(
@@ -311,8 +314,8 @@ def _graded(value: float, suspect: float, void: float, *, dead: bool = False) ->
 
 
 def _excused(gate: Gate) -> Gate:
-    """After a controller has ended, what its end prevented does not void its failure; a broken recording does."""
-    if gate.id == "recording" or gate.validity is not Validity.VOID:
+    """After a controller has ended, what its end prevented does not void its failure; what the bench has lost does."""
+    if gate.id in ("recording", "lines") or gate.validity is not Validity.VOID:
         return gate
     return replace(gate, validity=Validity.SUSPECT)
 

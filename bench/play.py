@@ -22,7 +22,7 @@ from bench.collection import keep, let_go, standing
 from bench.conduct import conduct
 from bench.config import ConfigError
 from bench.descriptors import make_room
-from bench.facts import LATENESS_BUDGET_NS
+from bench.facts import LATENESS_BUDGET_NS, LINE_LOST
 from bench.layout import POI, lay_out
 from bench.logs import kept_in
 from bench.profile import load_profile
@@ -304,6 +304,8 @@ class _Run:
         for name, load in rig.switched_loads.items():
             for at, closed in load.moves:
                 self.recorder.event(at, "load", load=name, closed=closed)
+        for line, reason in rig.wiring.gone.items():
+            self.recorder.event(end, LINE_LOST, reason=f"line {line}: {reason}")
         rig.traffic.write(self.folder / "frames.parquet")
         if rig.real is not None:
             rig.real.samples.write(self.folder)

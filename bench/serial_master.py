@@ -17,6 +17,7 @@ from pymodbus.client.base import ModbusBaseClient
 from pymodbus.pdu import ModbusPDU
 
 from bench.config import ConfigError
+from bench.facts import LINE_LOST
 from bench.serial_map import Outbox, decode, limits
 from bench.serial_tables import HEARTBEAT
 from bench.watchdog import under_test
@@ -50,11 +51,16 @@ _WRAP = 0x8000
 """The heartbeat begins anew here, so that every type holds it."""
 
 
+class _PortGoneError(DeviceError):
+    """The bench has no port to ask through: nothing is known of the controller."""
+
+
 class LineMaster:
     """Asks one slave at each poll: first what is due is written, then its bits are read and the outlets follow.
 
     A poll ends with the first answer that is not good, and whatever it left out is due at the next one. `tell` takes
-    down what happens (kind, reason); `lost` hears when the controller has stopped answering, once.
+    down what happens (kind, reason); `lost` hears when the controller has stopped answering, once. A port that is gone
+    is no silence of the controller's: it is taken down as `line_lost`, which voids the run.
     """
 
     def __init__(
@@ -85,7 +91,7 @@ class LineMaster:
         self._paused = self._closing = False
         self._good_ns: Instant | None = None
         """When the last good poll ended since the controller was started; None: it has not answered yet."""
-        self._silent = self._is_lost = False
+        self._silent = self._is_lost = self._is_gone = False
         self._signs: list[asyncio.Future[Instant]] = []
 
     def check(self, grid: Grid) -> None:
@@ -144,6 +150,11 @@ class LineMaster:
                 continue
             try:
                 await self._poll()
+            except _PortGoneError as error:
+                self.failures, self.problem = self.failures + 1, str(error)
+                if not self._is_gone:
+                    self._is_gone = True
+                    self._tell(LINE_LOST, f"{self.where}: {error}")
             except DeviceError as error:
                 self._failed(str(error))
             else:
@@ -236,6 +247,8 @@ class LineMaster:
         try:
             reply = await self._unit.ask(send)
         except DeviceError as error:
+            if _NO_CONNECTION in str(error):
+                raise _PortGoneError(f"{self._path} cannot be opened any more; is the adapter plugged in?") from None
             raise DeviceError(f"{what}: {self._told(str(error))}") from None
         finally:
             self._free_ns = self._clock.now() + self._silence_ns
@@ -246,8 +259,6 @@ class LineMaster:
 
     def _told(self, error: str) -> str:
         """What went wrong, in words of the line rather than of the library."""
-        if _NO_CONNECTION in error:
-            return f"{self._path} cannot be opened any more; is the adapter still plugged in?"
         if _NO_ANSWER not in error:
             return error.removeprefix(f"{self._unit.name}: ")
         within = f"no answer within {self._table.timeout / MILLISECOND:g} ms"

@@ -69,6 +69,11 @@ class Wiring:
         paths = {name: port.path for name, port in self._ports.items()}
         return paths if self.null_modem is None else {**paths, self._mastered: self.null_modem.far}
 
+    @property
+    def gone(self) -> dict[str, str]:
+        """Line on which the rig answers -> why its port is no longer there; those that stand are left out."""
+        return {name: port.gone for name, port in self._ports.items() if port.gone}
+
     def attach(self, name: str, kind: str, way: Way, device: ModbusTcpDevice) -> None:
         """Put a product on its way."""
         if way.bus:

@@ -59,6 +59,8 @@ class Port(ABC):
     instant = True
     slack_ns = 0
     path: str
+    gone = ""
+    """Why it is no longer there; empty while it is."""
 
     @abstractmethod
     def begin(self, heard: Callable[[bytes], object]) -> None:
@@ -158,14 +160,16 @@ class _Descriptor(Port):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            _logger.warning("%s: the port is gone (%s); its line is dead", self.path, error)
-            data = b""
+            self._gone(str(error))
+            return
         if not data:
-            self._gone()
+            self._gone("it has hung up")
         elif self._heard is not None:
             self._heard(data)
 
-    def _gone(self) -> None:
+    def _gone(self, why: str) -> None:
+        self.gone = f"{self.path} is gone ({why}); is the adapter plugged in?"
+        _logger.warning("%s", self.gone)
         self._unwatch()
 
     def write(self, data: bytes) -> None:
@@ -254,7 +258,7 @@ class _InProcess(_Descriptor):
         if self._end is not None:
             if not self._unplugged(self._end):
                 raise OSError(errno.EBUSY, f"{self.path}: somebody else is on the line; close that port first")
-            self._gone()
+            self._let_go()
         near, far = socket.socketpair()
         near.setblocking(False)
         far.setblocking(False)
@@ -269,12 +273,15 @@ class _InProcess(_Descriptor):
         except BlockingIOError:
             return False
 
-    def _gone(self) -> None:
-        super()._gone()
+    def _gone(self, why: str) -> None:
+        self._let_go()  # a program that closes its end is none that is missed
+
+    def _let_go(self) -> None:
+        self._unwatch()
         if self._end is not None:
             self._end.close()
         self._end, self._fd = None, -1
 
     def close(self) -> None:
-        self._gone()
+        self._let_go()
         self._ports.pop(self._name, None)

@@ -20,6 +20,7 @@ from bench.attach import Context, build
 from bench.attach_serial import SerialAdapter
 from bench.case_file import load_cases
 from bench.config import ConfigError, validate
+from bench.facts import LINE_LOST
 from bench.layout import lay_out
 from bench.play import plan
 from bench.rig import Rig
@@ -233,6 +234,20 @@ def test_a_slave_that_falls_silent_is_an_outcome_and_a_short_silence_is_none(tmp
     assert exit_.startswith("controller stopped answering as unit 3 on line plc (ramprig://plc, rtu 19200 8N1): ")
     assert bench.adapter.exited_ns is not None
     assert bench.adapter.exited_ns < bench.clock.now() - 3 * SECOND
+
+
+def test_a_port_that_the_bench_loses_is_no_silence_of_the_controller(tmp_path: Path) -> None:
+    async def during(bench: Bench) -> None:
+        async with Plc(bench):
+            assert (await bench.adapter.ready(10 * SECOND)).ok
+            assert bench.rig.wiring.null_modem is not None
+            bench.rig.wiring.null_modem.close()
+            await bench.clock.sleep(10 * SECOND)
+
+    bench, _ = attached(tmp_path, SLAVE, during)
+    (reason,) = [why for _, kind, why in bench.told if kind == LINE_LOST]
+    assert reason.startswith("unit 3 on line plc (ramprig://plc, rtu 19200 8N1): ramprig://plc.bench cannot be opened")
+    assert bench.adapter.exit == ""
 
 
 def test_a_value_that_no_register_holds_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.facts import Occurrence, RunFacts, Series
+from bench.facts import LINE_LOST, Occurrence, RunFacts, Series
 from bench.judge import decide, judge
 from bench.profile import Timeline
 from bench.services import load_service
@@ -275,6 +275,13 @@ def test_a_crash_before_ready_is_the_controllers_failure_not_a_void_run() -> Non
 
 def test_a_crash_in_a_run_that_breaks_off_is_void() -> None:
     assert voided(replace(GOOD, sut_exit="exit code 1", complete=False), "recording")
+
+
+def test_a_line_that_the_bench_lost_voids_whatever_the_controller_seems_to_have_done() -> None:
+    lost = (Occurrence(GOOD.armed_ns, LINE_LOST, {"reason": "line plc: /dev/ttyUSB1 is gone"}),)
+    for run in (GOOD, NULL, replace(GOOD, sut_exit="stopped answering")):
+        assert voided(replace(run, occurrences=lost), "lines") == "line plc: /dev/ttyUSB1 is gone"
+    assert not any(one.id == "lines" for one in judge(GOOD, [FFR]).gates)
 
 
 def test_a_declared_failure_is_carried_to_the_verdict() -> None:

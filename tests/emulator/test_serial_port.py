@@ -14,7 +14,7 @@ from emulator.clock import Clock, run
 from emulator.modbus.serial_device import SerialKind
 from emulator.modbus.serial_format import SerialFormat
 from emulator.serial_port import PTY, REAL_SLACK_NS, SerialLine, SerialPortError, open_port
-from emulator.wire import SECOND
+from emulator.wire import MILLISECOND, SECOND
 from tests.emulator.modbus.lines import FORM, TURNAROUND_NS, bus, slave
 
 
@@ -132,6 +132,27 @@ def test_pyserial_opens_a_real_port_whose_silences_are_taken_with_slack():
         os.close(other)
 
     run(main, mode="real")
+
+
+def test_a_real_port_that_is_unplugged_says_so_and_its_line_is_silent():
+    async def main(clock: Clock) -> tuple[str, str]:
+        adapter, other = pty.openpty()
+        path = os.ttyname(other)
+        port = open_port(clock, "a", path, FORM)
+        up = SerialLine(clock, port, bus(slave(1), instant=port.instant))
+        up.open()
+        os.close(other)
+        assert port.gone == ""
+        os.close(adapter)
+        for _ in range(1000):
+            await clock.sleep(MILLISECOND)
+            if port.gone:
+                break
+        up.close()
+        return path, port.gone
+
+    path, gone = run(main, mode="real")
+    assert gone.startswith(f"{path} is gone (")
 
 
 def test_what_nobody_reads_is_lost_and_the_line_goes_on():
