@@ -204,6 +204,10 @@ class RealLoop(OrderedLoop):
                 call(events)
             except Exception:
                 _logger.exception("%r failed; the loop goes on", call)
+            # Hundreds of callers may be ready at once, and a timer is not to wait for all of their replies.
+            timers, now_ns = self._scheduled, self.now_ns
+            if timers and timers[0][0] <= now_ns:
+                self._run_due(now_ns)
         self._run_due(self.now_ns)
 
     def _pass_on(self, descriptor: int, events: int) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import thread as pools
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import cast
 
 import anyio
@@ -428,6 +429,34 @@ def test_a_real_loop_calls_who_watches_a_descriptor_whatever_another_one_raises(
 
     assert run(main, mode="real") == [("a", select.EPOLLIN), ("b", select.EPOLLIN)]
     assert "of a kind" in caplog.text
+
+
+def test_a_real_timer_waits_for_one_of_many_descriptors_that_are_ready_and_not_for_all() -> None:
+    async def main(clock: Clock) -> list[str]:
+        loop = cast(RealLoop, clock.loop)
+        heard: list[str] = []
+        done, pairs, shown_ns = loop.create_future(), [socket.socketpair() for _ in range(20)], loop.monotonic_ns()
+
+        def hear(near: socket.socket, events: int) -> None:
+            nonlocal shown_ns
+            loop.unwatch(near.fileno())
+            shown_ns += 2 * MILLISECOND  # what the reply took
+            heard.append("caller")
+            if heard.count("caller") == len(pairs):
+                done.set_result(None)
+
+        for near, far in pairs:
+            far.send(b"?")
+            loop.watch(near.fileno(), select.EPOLLIN, partial(hear, near))
+        loop.monotonic_ns = lambda: shown_ns
+        clock.call_at(clock.now() + 5 * MILLISECOND, heard.append, "timer")
+        await done
+        for ends in pairs:
+            for end in ends:
+                end.close()
+        return heard
+
+    assert run(main, mode="real") == ["caller"] * 3 + ["timer"] + ["caller"] * 17
 
 
 def test_real_timers_of_one_instant_keep_their_order() -> None:
