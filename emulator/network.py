@@ -30,8 +30,8 @@ BACKLOG = 4096
 """Calls the kernel holds until they are taken: a fleet's worth at once. estimate"""
 RESERVE = 128
 """Descriptors that connections leave to everything else: the files of a run, its listeners. estimate"""
-_CALLS_A_ROUND = 8
-"""Less than a millisecond of them: a call costs up to 0.1 ms, and timers wait meanwhile (M)."""
+_CALLS_A_ROUND = 16
+"""A millisecond or two of them: a call costs up to 0.1 ms, and timers wait meanwhile (M)."""
 _REST_NS = SECOND
 """How long a listener rests that has run out of descriptors or memory, as asyncio's do. S"""
 SYN_RETRIES_S = (1, 3, 7, 15, 31, 63)
