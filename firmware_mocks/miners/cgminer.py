@@ -237,7 +237,9 @@ def _text(reply: Reply, banner: str, unix_s: int) -> str:
     return head + "".join(rows)
 
 
-def _text_row(section: str, row: Mapping[str, Any]) -> str:
+def _text_row(section: str, row: object) -> str:
+    if not isinstance(row, Mapping):  # Braiins' "RESUME":[true]; what it is as text is an estimate
+        return f"{section}={_escape(_plain(row))}|"
     pairs = [f"{key}={_escape(_plain(entry))}" for key, entry in row.items()]
     numbered = bool(row) and next(iter(row)) in (section, section.removesuffix("S"), "ASC")
     return ",".join(pairs if numbered else [section, *pairs]) + "|"

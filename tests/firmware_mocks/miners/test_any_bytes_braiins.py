@@ -34,6 +34,15 @@ documents = st.recursive(
 routes = st.sampled_from([*REST, "GET version", "PATCH miner/hw/hashboards", "GET docs/openapi.json", "GET x"])
 
 
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_answered_as_text_too(command: str, bench: MakeBench) -> None:
+    said, _, closed = bench("braiins", "s19j_pro").send(command.encode())
+    assert said.startswith(b"STATUS=")
+    assert closed
+    if command in ("pause", "resume"):  # it runs, so there is nothing to resume
+        assert said.endswith({"pause": b"|PAUSE=true|\x00", "resume": b"|RESUME=false|\x00"}[command])
+
+
 @st.composite
 def web_requests(draw: st.DrawFn) -> bytes:
     verb, path = draw(routes).split()
