@@ -21,7 +21,8 @@ class Curve:
     All arguments but `latest`, shape (rows,), have the shape (entries,). An entry holds from `t0_ns` on: a value of
     base + slope * dt + amp * exp(-dt / tau_s), dt in seconds, and `total`, its integral up to there. `previous` is the
     entry before it of its row, -1 for none, and `latest` the row's last one. The arrays are looked into anew at each
-    call; where they are replaced, a new curve is needed. Rows without an entry, or none, raise IndexError.
+    call; where they are replaced, a new curve is needed. Compiled, others than contiguous ones of 64 bits raise
+    ValueError. Rows without an entry, or none, raise IndexError.
     """
 
     def __init__(

@@ -4,23 +4,57 @@
 Owns the arithmetic of a single segment and a single draw; what a segment or a draw is for is told to it.
 """
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport M_PI, cos, exp, expm1, log, sqrt
 
 cdef double SECONDS_A_NS = 1e-9
 cdef double LAST_PLACE = 2.0 ** -53
 
-cdef class Curve:
-    cdef const long long[::1] _latest, _t0, _previous
-    cdef const double[::1] _base, _slope, _amp, _tau, _total
+cdef enum:
+    COLUMNS = 8
 
-    def __init__(self, latest, t0_ns, previous, base, slope, amp, tau_s, total):
-        self._latest, self._t0, self._previous = latest, t0_ns, previous
-        self._base, self._slope, self._amp, self._tau, self._total = base, slope, amp, tau_s, total
+cdef class Curve:
+    # Plain buffers, not Cython's memory views: what supports those takes longer to compile than all the rest.
+    cdef Py_buffer _held[COLUMNS]
+    cdef int _count
+    cdef Py_ssize_t _rows
+    cdef const long long *_latest
+    cdef const long long *_t0
+    cdef const long long *_previous
+    cdef const double *_base
+    cdef const double *_slope
+    cdef const double *_amp
+    cdef const double *_tau
+    cdef const double *_total
+
+    def __cinit__(self, latest, t0_ns, previous, base, slope, amp, tau_s, total):
+        self._count = 0
+        self._rows = len(latest)
+        self._latest = <const long long *> self._hold(latest, "lq")
+        self._t0 = <const long long *> self._hold(t0_ns, "lq")
+        self._previous = <const long long *> self._hold(previous, "lq")
+        self._base = <const double *> self._hold(base, "d")
+        self._slope = <const double *> self._hold(slope, "d")
+        self._amp = <const double *> self._hold(amp, "d")
+        self._tau = <const double *> self._hold(tau_s, "d")
+        self._total = <const double *> self._hold(total, "d")
+
+    cdef void *_hold(self, column, str kinds) except? NULL:
+        cdef Py_buffer *view = &self._held[self._count]
+        PyObject_GetBuffer(column, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        self._count += 1
+        if view.itemsize != 8 or view.format.decode("ascii") not in kinds:
+            raise ValueError(f"a column of {view.format.decode('ascii')!r} where 64 bits of {kinds[0]!r} are expected")
+        return view.buf
+
+    def __dealloc__(self):
+        for place in range(self._count):
+            PyBuffer_Release(&self._held[place])
 
     cpdef Py_ssize_t entry_at(self, Py_ssize_t row, long long instant) except -1:
         cdef Py_ssize_t entry, before
-        if not 0 <= row < self._latest.shape[0]:
-            raise IndexError(f"row {row} of {self._latest.shape[0]}")
+        if not 0 <= row < self._rows:
+            raise IndexError(f"row {row} of {self._rows}")
         entry = self._latest[row]
         if entry < 0:
             raise IndexError(f"row {row} has no entry")

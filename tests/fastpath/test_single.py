@@ -96,6 +96,19 @@ def test_a_row_that_is_none_and_one_without_an_entry_are_refused(twin: ModuleTyp
                 look()
 
 
+@pytest.mark.skipif(len(TWINS) < 2, reason="what is not compiled takes any numbers")
+def test_columns_of_another_form_are_refused() -> None:
+    good = [np.array([0]), np.array([0]), np.array([-1]), *(np.zeros(1) for _ in range(5))]
+    for place, wrong in (
+        (0, np.zeros(1, np.int32)),
+        (1, np.zeros(1)),
+        (3, np.zeros(1, np.int64)),
+        (7, np.zeros(2)[::2]),
+    ):
+        with pytest.raises(ValueError, match="64 bits|contiguous"):
+            TWINS[0].Curve(*good[:place], wrong, *good[place + 1 :])
+
+
 @each_twin
 def test_arrays_a_curve_was_made_of_are_looked_into_anew(twin: ModuleType) -> None:
     latest, base = np.array([0]), np.array([1.0, 2.0])
