@@ -78,8 +78,12 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
 
 
 def _end(facts: RunFacts, event: ProfileEvent) -> int:
-    """The next event's start or the end of the run; a `return` belongs to the event before it."""
-    later = [e.start_ns for e in facts.events if e.start_ns > event.start_ns and e.kind != "return"]
+    """The start of the next event after this one, or the end of the run; a `return` belongs to the event before it.
+
+    An event that begins while this one lasts ends nothing: what was asked is asked until it is released.
+    """
+    over = max(event.stop_ns, event.start_ns + 1)
+    later = [e.start_ns for e in facts.events if e.start_ns >= over and e.kind != "return"]
     return min([facts.stop_ns, *later])
 
 
