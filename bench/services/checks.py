@@ -134,7 +134,7 @@ _TAIL_NS = 50_000_000
 def stay_after(d: Deployment, a: Arguments) -> Finding | Skip:
     """The least share delivered during `span` after the release instant: coming back too soon shows here."""
     if not d.released or d.release_ns + _ns(a["span"]) > d.end_ns:
-        return Skip("the recording ends before the return may begin")
+        return Skip(f"{d.ended} before the return may begin")
     stop = d.release_ns + _ns(a["span"])
     low = a.least or 0.0
     band = Band("not yet", d.release_ns, stop, high_w=d.p0.value - low * d.asked_w)
@@ -145,16 +145,16 @@ def restored(d: Deployment, a: Arguments) -> Finding | Skip:
     """Seconds from `delay` after the release until no more than `tolerance` is delivered, for good."""
     begin = d.release_ns + _ns(a.get("delay") or 0.0)
     if not d.released or begin >= d.end_ns:
-        return Skip("the recording ends before the site may return")
+        return Skip(f"{d.ended} before the site may return")
     if not moved(d):
         return Skip("the site never moved, so it had nothing to return from")
     measured = measure.reach_time(d.reduction, begin, d.end_ns, None, a["tolerance"] * d.asked_w)
     seen = (d.end_ns - begin) / _S
     if isinstance(measured, NotReached) and a.most is not None and seen < a.most:
         if seen >= _BOOT_S and not _begun(d, begin):
-            reason = f"nothing had come back {seen:g} s after it could, where the recording ends"
+            reason = f"nothing had come back {seen:g} s after it could, where {d.ended}"
             return Finding(NotReached(f"{reason}; {a.most:g} s are allowed"), doubtful=True)
-        return Skip(f"not back {seen:g} s after it could be, where the recording ends; {a.most:g} s are allowed")
+        return Skip(f"not back {seen:g} s after it could be, where {d.ended}; {a.most:g} s are allowed")
     return Finding(measured)
 
 
@@ -218,7 +218,7 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
             return Skip(f"it returned at {speed.measured.value:.1%} per second, no faster than {limit:.0%}")
     length = ((d.end_ns if left is None else left) - begin) / _S
     if left is None and a.least is not None and length < a.least:
-        return Finding(NotComputable(f"the recording ends {length:g} s after full delivery"))
+        return Finding(NotComputable(f"{d.ended} {length:g} s after full delivery"))
     return Finding(Quantity(length, "s", float(np.hypot(arrived.measured.u, 0.0 if ended is None else ended.u))))
 
 
@@ -277,7 +277,7 @@ def highest(d: Deployment, a: Arguments) -> Finding | Skip:
     """The highest consumption from `since` to `until` after the event's start, in watts."""
     begin, stop = d.event.start_ns + _ns(a["since"]), d.event.start_ns + _ns(a["until"])
     if stop > d.end_ns:
-        return Skip(f"the recording ends {(d.end_ns - d.event.start_ns) / _S:g} s after the event's start")
+        return Skip(f"{d.ended} {(d.end_ns - d.event.start_ns) / _S:g} s after the event's start")
     band = () if a.most is None else (Band(f"at most {a.most / 1e3:g} kW", begin, stop, high_w=a.most),)
     return Finding(measure.maximum(d.power, begin, stop), band)
 
@@ -352,7 +352,7 @@ def _too_short(d: Deployment, needed_s: float) -> str:
 def _obligation(d: Deployment, sustain_s: float | None, since_s: float = 0.0) -> tuple[int, str]:
     """Until when something must be held, and what of it the run was too short to show."""
     if sustain_s is None:
-        return d.until_ns, "" if d.released else "the recording ends before the recall"
+        return d.until_ns, "" if d.released else f"{d.ended} before the recall"
     begin = d.start_ns + _ns(since_s)
     if begin + _ns(sustain_s) <= d.until_ns:
         return begin + _ns(sustain_s), ""
@@ -369,7 +369,7 @@ def moved(d: Deployment) -> bool:
 def _stayed(d: Deployment) -> str:
     """Why there is no return to judge; empty where there is one."""
     if not d.released or d.release_ns >= d.end_ns:
-        return "the recording ends before the site may return"
+        return f"{d.ended} before the site may return"
     if not moved(d):
         return "the site never moved, so it had nothing to return from"
     known = _known(measure.value_at(d.power, d.release_ns), measure.maximum(d.power, d.release_ns, d.end_ns))

@@ -25,7 +25,7 @@ class Deployment:
 
     `power` is consumption, `reduction` is P0 - P; `asked_w` is what must be delivered. The obligation runs from
     `start_ns` to `until_ns`; the site may come back at `release_ns`; up to `end_ns` the trace belongs to this event.
-    `released` is False where the recording ends first.
+    `released` is False where the trace ends first.
     """
 
     facts: RunFacts
@@ -40,6 +40,11 @@ class Deployment:
     release_ns: int
     end_ns: int
     released: bool
+
+    @property
+    def ended(self) -> str:
+        """What ends the trace of this event."""
+        return "the recording ends" if self.end_ns >= self.facts.stop_ns else "the next event begins"
 
 
 def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str:
