@@ -172,28 +172,31 @@ def fall(d: Deployment, a: Arguments) -> Finding | Skip:
 
 
 def rise(d: Deployment, a: Arguments) -> Finding | Skip:
-    """The largest rise of consumption over any `window` after the release, in watts."""
-    return _moving(d, d.power, a["window"], None, rising=True)
+    """The largest rise of consumption over any `window` on the way back, in watts: from full delivery on, released
+    or not."""
+    return _moving(_back(d), d.power, a["window"], None, rising=True)
 
 
 def rise_share(d: Deployment, a: Arguments) -> Finding | Skip:
     """As `rise`, as a share of the site's nominal consumption."""
-    return _moving(d, d.power, a["window"], d.facts.nominal_w, rising=True)
+    return _moving(_back(d), d.power, a["window"], d.facts.nominal_w, rising=True)
 
 
 def rebound(d: Deployment, a: Arguments) -> Finding | Skip:
-    """The highest consumption within `span` after the release, as a share of the level before the event."""
-    stayed = _stayed(d)
+    """The highest consumption on the way back and until `span` after the release, as a share of the level before the
+    event."""
+    way = _back(d)
+    stayed = _stayed(way)
     if stayed:
         return Skip(stayed)
     asked = d.release_ns + _ns(a["span"])
     stop = min(asked, d.end_ns)
     high = a.most or 1.0
-    band = Band(f"at most {high:.0%} of before", d.release_ns, stop, high_w=high * d.p0.value)
+    band = Band(f"at most {high:.0%} of before", way.release_ns, stop, high_w=high * d.p0.value)
     short = (
         "" if stop == asked else f"{(stop - d.release_ns) / _S:g} s of the {a['span']:g} s after the return were seen"
     )
-    return Finding(measure.rebound(d.power, d.release_ns, stop, d.p0), (band,), unproven=short)
+    return Finding(measure.rebound(d.power, way.release_ns, stop, d.p0), (band,), unproven=short)
 
 
 def support(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -364,6 +367,19 @@ def moved(d: Deployment) -> bool:
     """Whether the site's power moved at all while it was asked to."""
     most = measure.maximum(d.reduction, d.start_ns, max(d.until_ns, d.start_ns))
     return isinstance(most, Quantity) and most.value >= MOVED * d.asked_w
+
+
+def _back(d: Deployment) -> Deployment:
+    """The deployment as if it had been released when delivery was full: who returns unasked has returned as well.
+
+    Full is what comes within `MOVED` of the most that was delivered. A site that waits is not changed by it: its
+    consumption does not rise before the release.
+    """
+    most = measure.maximum(d.reduction, d.start_ns, max(d.until_ns, d.start_ns))
+    if not isinstance(most, Quantity):
+        return d
+    full = measure.reaction_time(d.reduction, d.start_ns, d.until_ns, most.value - MOVED * d.asked_w)
+    return replace(d, release_ns=d.start_ns + _ns(full.value), released=True) if isinstance(full, Quantity) else d
 
 
 def _stayed(d: Deployment) -> str:
