@@ -148,6 +148,7 @@ def _result(service: Service, check: Check, event: ProfileEvent, finding: Findin
     limit = Limit(shown.shown_unit, _bound(check.low), _bound(check.high))
     measured = _shown(finding.measured, shown)
     margin = limit.margin(measured.value) if isinstance(measured, Quantity) else None
+    outcome = decide(measured, limit, rule, finding.doubtful)
     return CheckResult(
         id=check.id,
         service=service.id,
@@ -155,7 +156,7 @@ def _result(service: Service, check: Check, event: ProfileEvent, finding: Findin
         event=event.id,
         measured=measured,
         limit=limit,
-        outcome=decide(measured, limit, rule, finding.doubtful),
+        outcome=Outcome.FAIL if finding.beyond and outcome is Outcome.INCONCLUSIVE else outcome,
         margin=margin,
         source=check.source,
         sentence=f"{check.sentence} {finding.note}".strip(),

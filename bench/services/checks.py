@@ -34,15 +34,19 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     stop = min(d.start_ns + _ns(a["deadline"] + a["for_good"]), d.until_ns)
     level = a["low"] * d.asked_w
     measured = measure.reach_time(d.reduction, d.start_ns, stop, level)
-    doubtful = False
+    doubtful, note = False, ""
+    soonest = measure.reach_time(replace(d.reduction, u=0.0), d.start_ns, stop, level - 2 * d.reduction.u)
+    # late by the most favourable reading of the trace is late, however near the level the site then hovers
+    late = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
+    if late and isinstance(soonest, Quantity) and d.reduction.u > 0:
+        note = f"By the most favourable reading of the meter it took {soonest.value:.4g} s."
     if isinstance(measured, NotReached):
-        near = measure.reach_time(d.reduction, d.start_ns, stop, level - 2 * d.reduction.u)
-        doubtful = d.reduction.u > 0 and isinstance(near, Quantity)
+        doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not late
         last = _share(measure.value_at(d.reduction, stop), d.asked_w)
         at_end = f"; at the end {last.value:.1%} were delivered" if isinstance(last, Quantity) else ""
         measured = NotReached(f"not {a['low']:.0%} for good within {(stop - d.start_ns) / _S:g} s{at_end}")
     band = Band(f"at least {a['low']:.0%}", d.start_ns + _ns(a["deadline"]), stop, high_w=d.p0.value - level)
-    return Finding(measured, (band,), doubtful=doubtful)
+    return Finding(measured, (band,), note, doubtful=doubtful, beyond=late)
 
 
 def hold(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -207,7 +211,9 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
     if not isinstance(arrived.measured, Quantity):
         return Finding(arrived.measured, doubtful=arrived.doubtful)
     begin = d.start_ns + _ns(arrived.measured.value)
-    settled = begin + _ns(4 * arrived.measured.u)  # while it arrives it has not left, whatever the last watts do
+    # while it arrives it has not left, whatever the last watts do; and it has not before its arrival was judged
+    judged = min(d.start_ns + _ns(a["deadline"] + a["for_good"]), d.until_ns)
+    settled = min(begin + _ns(4 * arrived.measured.u), max(begin, judged))
     ended = _falls_below(d, a["low"] * (1 - 1e-6), settled)
     left = None if ended is None else settled + _ns(ended.value)
     limit = a.get("faster_than")
@@ -263,8 +269,9 @@ def linear(d: Deployment, a: Arguments) -> Finding | Skip:
 
 def still(d: Deployment, a: Arguments) -> Finding | Skip:
     """The largest departure from the level before, as a share of it, during `span` of the event."""
-    stop = min(d.event.start_ns + _ns(a["span"]), d.event.stop_ns, d.end_ns)
-    begin = d.event.start_ns
+    begin, asked = d.event.start_ns, d.event.start_ns + _ns(a["span"])
+    stop = min(asked, d.event.stop_ns, d.end_ns)
+    short = "" if stop == asked else f"{(stop - begin) / _S:g} s of the {a['span']:g} s of the rule were seen"
     known = _known(measure.minimum(d.power, begin, stop), measure.maximum(d.power, begin, stop))
     if isinstance(known, NotComputable):
         return Finding(known)
@@ -273,7 +280,7 @@ def still(d: Deployment, a: Arguments) -> Finding | Skip:
     u = float(np.hypot(high.u, d.p0.u))
     share = a.most or 0.0
     band = Band("no movement", begin, stop, d.p0.value * (1 - share), d.p0.value * (1 + share))
-    return Finding(_scaled(Quantity(worst, "W", u), d.p0.value, "fraction"), (band,))
+    return Finding(_scaled(Quantity(worst, "W", u), d.p0.value, "fraction"), (band,), unproven=short)
 
 
 def highest(d: Deployment, a: Arguments) -> Finding | Skip:

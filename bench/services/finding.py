@@ -32,7 +32,8 @@ class Arguments:
 class Finding:
     """What a formula found. `note` joins the check's sentence; `unproven` says what the run was too short to show.
 
-    `doubtful`: never reached, but within the uncertainty of the trace.
+    `doubtful`: never reached, but within the uncertainty of the trace. `beyond`: outside of the limit by any reading of
+    the trace, however uncertain the value itself is.
     """
 
     measured: Measured
@@ -40,6 +41,7 @@ class Finding:
     note: str = ""
     unproven: str = ""
     doubtful: bool = False
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""The formulas of market rules at their edges: late by any reading, back before it may be, cut short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.facts import RunFacts
+from bench.judge import judge
+from bench.services import load_service
+from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantity
+from tests.bench.site import NOMINAL_W, Points, played
+
+FFR = {"frequency": [(0, 60), (30, 60), (30, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
+CALLED = [("call", "deployment", 30.0, 100.0)]
+LOUD = 0.001 * NOMINAL_W
+"""A meter's standard uncertainty: 0.23 % of what was asked, with that of the level before."""
+
+
+def check(verdict: CaseVerdict, name: str) -> CheckResult:
+    return next(one for one in verdict.checks if one.id == name)
+
+
+def large(run: RunFacts, by: float) -> RunFacts:
+    power = replace(run.power, value=run.power.value * by)
+    return replace(run, power=power, nominal_w=run.nominal_w * by, commitment_w=run.commitment_w * by)
+
+
+# --------------------------------------------------------------------------------------------------------------- reach
+
+
+@pytest.mark.parametrize("level", [0.946, 0.948, 0.9505, 0.952])
+def test_who_comes_seconds_too_late_has_failed_however_near_the_level_he_then_hovers(level: float) -> None:
+    late: Points = [(0, 0), (35, 0), (35, level), (100, level), (160, 0)]
+    reach = check(judge(played(CALLED, FFR, late, 300, u=LOUD), [load_service("ercot_rrs_ffr")]), "reach")
+    assert reach.outcome is Outcome.FAIL
+    assert "By the most favourable reading of the meter it took 5 s." in reach.sentence
+
+
+@pytest.mark.parametrize("level", [0.946, 0.948, 0.9505, 0.952])
+def test_who_comes_in_time_and_hovers_about_the_level_is_neither_passed_nor_failed(level: float) -> None:
+    near: Points = [(0, 0), (30.2, 0), (30.2, level), (100, level), (160, 0)]
+    reach = check(judge(played(CALLED, FFR, near, 300, u=LOUD), [load_service("ercot_rrs_ffr")]), "reach")
+    assert reach.outcome is Outcome.INCONCLUSIVE
+
+
+# ------------------------------------------------------------------------------------------------------------- support
+
+
+def test_an_uncertain_arrival_hides_no_early_end_of_the_support() -> None:
+    signals = {"frequency": [(0, 50), (30, 50), (30, 49.6), (60, 49.6), (60, 50)]}
+    brief: Points = [(0, 0), (30.5, 0), (30.5, 1.001), (34.5, 1.001), (34.5, 0)]
+    run = played([("call", "deployment", 30, 60)], signals, brief, 200, hz=50, u=LOUD)
+    support = check(judge(run, [load_service("nordic_ffr_1_3")]), "support")
+    assert isinstance(support.measured, Quantity)
+    assert support.measured.value == pytest.approx(4.0, abs=0.03)
+    assert support.outcome is not Outcome.PASS
+
+
+# -------------------------------------------------------------------------------------------------------------- return
+
+
+UFR = {"frequency": [(0, 60), (30, 60), (30, 59.6), (45, 59.6), (45, 60)], "recall": [(0, 0), (270, 0), (270, 1)]}
+
+
+def test_a_step_back_before_the_release_is_a_step_back() -> None:
+    early: Points = [(0, 0), (30.3, 0), (30.3, 1.0), (200, 1.0), (200, 0)]
+    run = large(played([("call", "deployment", 30, 270)], UFR, early, 600), 100.0)
+    verdict = judge(run, [load_service("return_ramp_ieso")])
+    failed = {one.id: one.measured for one in verdict.checks if one.outcome is Outcome.FAIL}
+    assert set(failed) == {"ramp", "short_ramp"}
+    assert all(isinstance(one, Quantity) and one.value == pytest.approx(40.0) for one in failed.values())
+    assert not any("did not return" in text for text in verdict.not_judged)
+
+
+def test_more_than_before_is_a_rebound_before_the_release_as_well() -> None:
+    early: Points = [(0, 0), (30.3, 0), (30.3, 1.0), (200, 1.0), (220, -0.1), (240, 0)]
+    run = played([("call", "deployment", 30, 270)], UFR, early, 600)
+    assert check(judge(run, [load_service("return_ramp")]), "rebound").outcome is Outcome.FAIL
+
+
+def test_a_ramp_down_in_steps_is_no_way_back() -> None:
+    steps: Points = [(0, 0), (30.3, 0), (30.3, 0.5), (60, 0.5), (60, 1.0), (275, 1.0), (575, 0)]
+    run = large(played([("call", "deployment", 30, 270)], UFR, steps, 900), 100.0)
+    ramp = check(judge(run, [load_service("return_ramp")]), "ramp")
+    assert isinstance(ramp.measured, Quantity)
+    assert ramp.measured.value == pytest.approx(8.0, rel=1e-3)
+
+
+# --------------------------------------------------------------------------------------------------------------- still
+
+
+def test_a_quiet_stretch_shorter_than_the_rule_says_how_much_of_it_was_seen() -> None:
+    run = played([("calm", "quiet", 30, 90)], {"frequency": [(0, 60)]}, [(0, 0)], 120)
+    verdict = judge(run, [load_service("no_uncommanded_step")])
+    assert check(verdict, "still").outcome is Outcome.PASS
+    assert any("60 s of the 600 s of the rule were seen" in text for text in verdict.not_judged)
+
+
+def test_a_site_that_never_came_near_has_failed_with_its_level_named() -> None:
+    little: Points = [(0, 0), (30.2, 0), (30.2, 0.5), (100, 0.5), (160, 0)]
+    reach = check(judge(played(CALLED, FFR, little, 300, u=LOUD), [load_service("ercot_rrs_ffr")]), "reach")
+    assert reach.outcome is Outcome.FAIL
+    assert isinstance(reach.measured, NotReached)
+    assert "50.0% were delivered" in reach.measured.reason
