@@ -212,11 +212,13 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
         Validity.VALID if kinds else Validity.VOID,
     )  # fmt: skip
     meter = f"{facts.judged_by}: " if facts.judged_by else ""
-    finite = int(np.count_nonzero(np.isfinite(facts.power.value)))
+    held = facts.power.t_ns[np.isfinite(facts.power.value)]
+    finite, silent = held.size, held.size < facts.power.t_ns.size
+    gap_ns = max(facts.meter_gap_ns, int(np.diff(held).max(initial=0)) if silent else 0)
     yield _gate(
         "meter", "Meter alive",
-        f"{meter}{finite} samples, longest gap {facts.meter_gap_ns / 1e9:g} s",
-        f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(facts.meter_gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
+        f"{meter}{finite} samples, longest gap {gap_ns / 1e9:g} s",
+        f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
     )  # fmt: skip
     yield from punctuality(facts.lateness_p99_ns, facts.lateness_max_ns, facts.lateness_budget_ns)
     yield _gate(

@@ -209,6 +209,16 @@ def test_a_dead_meter_voids_the_run() -> None:
     assert judge(replace(GOOD, meter_gap_ns=2 * S), [FFR]).validity is Validity.SUSPECT
 
 
+def test_a_meter_that_says_nothing_for_a_while_is_not_alive_although_its_stamps_go_on() -> None:
+    def silent(seconds: float) -> RunFacts:
+        begin = GOOD.events[0].stop_ns + 100 * S
+        gone = (GOOD.power.t_ns > begin) & (GOOD.power.t_ns < begin + round(seconds * S))
+        return replace(GOOD, power=replace(GOOD.power, value=np.where(gone, np.nan, GOOD.power.value)))
+
+    assert judge(silent(2.0), [FFR]).validity is Validity.SUSPECT
+    assert "longest gap 8.02 s" in voided(silent(8.0), "meter")
+
+
 def test_a_device_of_the_bench_that_broke_makes_the_run_suspect() -> None:
     verdict = judge(replace(GOOD, device_defects=2), [FFR])
     assert verdict.validity is Validity.SUSPECT
