@@ -17,7 +17,7 @@ from bench.report.heat import heat_picture
 from bench.report.scene import Edge, Explained, Lane, Level, Line, Panel, Plot, Span, Zoom
 from bench.report.thin import Coded, Instants, Values, encode, thin
 from bench.report.words import number
-from bench.services.deployment import BASELINE_NS
+from bench.services.deployment import BASELINE_NS, baseline_span
 from bench.verdict import Band, CaseVerdict, Outcome, Quantity
 from emulator.timeline import Signal
 
@@ -94,8 +94,7 @@ def power_unit(watts: float) -> tuple[str, float]:
 
 def baseline_w(facts: RunFacts, event: ProfileEvent) -> float | None:
     """The level that the checks measure a response to this event from, watts; None where there is none."""
-    first = max(int(facts.power.t_ns[0]), event.start_ns - BASELINE_NS)
-    base = measure.baseline(facts.power, first, event.start_ns)
+    base = measure.baseline(facts.power, *baseline_span(facts.power, event.start_ns))
     return base.mean.value if isinstance(base, measure.Baseline) else None
 
 

@@ -60,10 +60,11 @@ def hold(d: Deployment, a: Arguments) -> Finding | Skip:
     if begin >= stop:
         return Skip(f"the event ended after {(stop - d.start_ns) / _S:g} s, before there was anything to hold")
     level = a["low"] * d.asked_w
-    inside = measure.share_inside(d.reduction, begin, stop, level)
+    seen = measure.whole(d.reduction, begin, stop)
+    inside = measure.share_inside(d.reduction, *seen, level)
     note = f"Inside for {inside.value:.2%} of {(stop - begin) / _S:g} s." if isinstance(inside, Quantity) else ""
     band = Band(f"at least {a['low']:.0%}", begin, stop, high_w=d.p0.value - level)
-    return Finding(_share(measure.minimum(d.reduction, begin, stop), d.asked_w), (band,), note, unproven)
+    return Finding(_share(measure.minimum(d.reduction, *seen), d.asked_w), (band,), note, unproven)
 
 
 def peak(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -104,7 +105,8 @@ def sag(d: Deployment, a: Arguments) -> Finding | Skip:
     if late:
         return Skip(late)
     at = d.start_ns + _ns(a["after"])
-    known = _known(measure.value_at(d.reduction, at), measure.minimum(d.reduction, at, d.until_ns))
+    stop = max(at, measure.whole(d.reduction, at, d.until_ns)[1])
+    known = _known(measure.value_at(d.reduction, at), measure.minimum(d.reduction, at, stop))
     if isinstance(known, NotComputable):
         return Finding(known)
     then, least = known
@@ -118,7 +120,8 @@ def steady(d: Deployment, a: Arguments) -> Finding | Skip:
     late = _too_short(d, a["window"])
     if late:
         return Skip(late)
-    measured = _share(measure.mean(d.reduction, d.until_ns - _ns(a["window"]), d.until_ns), d.asked_w)
+    seen = measure.whole(d.reduction, d.until_ns - _ns(a["window"]), d.until_ns)
+    measured = _share(measure.mean(d.reduction, *seen), d.asked_w)
     if isinstance(measured, Quantity):
         measured = replace(measured, value=measured.value - 1.0)
     return Finding(measured)
@@ -142,7 +145,8 @@ def stay_after(d: Deployment, a: Arguments) -> Finding | Skip:
     stop = d.release_ns + _ns(a["span"])
     low = a.least or 0.0
     band = Band("not yet", d.release_ns, stop, high_w=d.p0.value - low * d.asked_w)
-    return Finding(_share(measure.minimum(d.reduction, d.release_ns, stop), d.asked_w), (band,))
+    seen = measure.whole(d.reduction, d.release_ns, stop)
+    return Finding(_share(measure.minimum(d.reduction, *seen), d.asked_w), (band,))
 
 
 def restored(d: Deployment, a: Arguments) -> Finding | Skip:

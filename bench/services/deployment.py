@@ -56,8 +56,7 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         return start
     release, released = _release(facts, clock, event, start, end)
     base_at = event.start_ns if clock.baseline == "event" else min(e.start_ns for e in facts.events)
-    first = int(facts.power.t_ns[0]) if facts.power.t_ns.size else base_at
-    base = measure.baseline(facts.power, max(first, base_at - BASELINE_NS), base_at)
+    base = measure.baseline(facts.power, *baseline_span(facts.power, base_at))
     if isinstance(base, NotComputable):
         return f"the power before the event is not known: {base.reason}"
     asked = facts.commitment_w
@@ -80,6 +79,13 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         end_ns=end,
         released=released,
     )
+
+
+def baseline_span(power: Series, at_ns: int) -> tuple[int, int]:
+    """The stretch before `at_ns` whose mean is the level before an event; no sample in it has seen the event."""
+    first = int(power.t_ns[0]) if power.t_ns.size else at_ns
+    start = max(first, at_ns - BASELINE_NS)
+    return start, measure.whole(power, start, at_ns)[1]
 
 
 def _end(facts: RunFacts, event: ProfileEvent) -> int:

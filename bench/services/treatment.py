@@ -103,7 +103,7 @@ def ridden_through(d: Deployment, a: Arguments) -> Finding | Skip:
         begin = back + round(a["after"] * _S)
         if begin >= again:
             continue
-        found = measure.minimum(d.power, begin, again)
+        found = measure.minimum(d.power, *measure.whole(d.power, begin, again))
         if isinstance(found, NotComputable):
             return Finding(found)
         least = found if least is None or found.value < least.value else least

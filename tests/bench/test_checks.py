@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bench.facts import RunFacts
 from bench.judge import judge
 from bench.services import load_service
-from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantity
+from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantity, Validity
+from emulator.timeline import Signal
 from tests.bench.site import NOMINAL_W, Points, played
 
 FFR = {"frequency": [(0, 60), (30, 60), (30, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
@@ -56,6 +58,34 @@ def test_an_uncertain_arrival_hides_no_early_end_of_the_support() -> None:
     assert isinstance(support.measured, Quantity)
     assert support.measured.value == pytest.approx(4.0, abs=0.03)
     assert support.outcome is not Outcome.PASS
+
+
+# ---------------------------------------------------------------------------------------------------------- slow meters
+
+
+def metered(run: RunFacts, window_s: float) -> RunFacts:
+    """The run as a meter tells it that says the mean of every `window_s`, stamped in its middle."""
+    step = round(window_s * 10**9)
+    edges = np.arange(0, run.stop_ns + 1, step, dtype=np.int64)
+    truth = Signal(run.power.t_ns, run.power.value)
+    means = np.diff(truth.integrals(edges)) / window_s
+    return replace(run, power=replace(run.power, t_ns=edges[:-1] + step // 2, value=means, window_ns=step))
+
+
+@pytest.mark.parametrize("window_s", [0.2, 0.6, 1.0])
+def test_what_a_slow_meter_averages_beyond_an_event_is_not_held_against_the_site(window_s: float) -> None:
+    at, low, recall = 30.3, 250e3, 900.7
+    grid: dict[str, Points] = {
+        "dispatch": [(0, NOMINAL_W), (at, NOMINAL_W), (at, low), (recall, low), (recall, NOMINAL_W)],
+        "recall": [(0, 0), (recall, 0), (recall, 1)],
+    }
+    prompt: Points = [(0, 0), (at + 0.1, 0), (at + 0.1, 1.0), (recall + 0.1, 1.0), (recall + 0.1, 0)]
+    run = metered(played([("call", "dispatch", at, recall)], grid, prompt, 1000), window_s)
+    verdict = judge(run, [load_service("ercot_ecrs")])
+    assert (verdict.outcome, verdict.validity) == (Outcome.PASS, Validity.VALID), verdict.reasons
+    hold = check(verdict, "hold")
+    assert isinstance(hold.measured, Quantity)
+    assert hold.measured.value == pytest.approx(100.0)
 
 
 # -------------------------------------------------------------------------------------------------------------- return
