@@ -60,6 +60,7 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
         deployments += found.values()
         checks += _checks(facts, service, found, rule, not_judged)
         not_judged += [f"{service.id} on {reason}" for reason in reasons]
+        not_judged += [f"{service.id} on {one.event.id}: {one.left_out}" for one in found.values() if one.left_out]
         not_judged += [f"{service.id}: {text}" for text in service.not_judged]
     gates += _answer_gates(deployments, checks)
     if facts.sut_exit:

@@ -40,6 +40,8 @@ class Deployment:
     release_ns: int
     end_ns: int
     released: bool
+    left_out: str = ""
+    """What of the event is asked of nobody here; empty where that is nothing."""
 
     @property
     def ended(self) -> str:
@@ -78,7 +80,19 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         release_ns=release,
         end_ns=end,
         released=released,
+        left_out=_left_out(facts, clock, event, start),
     )
+
+
+def _left_out(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int) -> str:
+    """That a dispatch was lowered before its last instruction, which is the one that counts."""
+    if clock.starts != "dispatch":
+        return ""
+    signal = facts.signals["dispatch"]
+    first = _leaves(signal, _before(signal, event.start_ns), event.start_ns, start)
+    if first is None or first >= start:
+        return ""
+    return f"what was asked before its last instruction, {(start - first) / 1e9:g} s after its first"
 
 
 def baseline_span(power: Series, at_ns: int) -> tuple[int, int]:
@@ -106,8 +120,7 @@ def _start(facts: RunFacts, clock: Clock, event: ProfileEvent, stop: int) -> int
     if signal is None:
         return f"the run has no {clock.starts} signal"
     if clock.starts == "dispatch":
-        before = _before(signal, event.start_ns)
-        fall = _leaves(signal, before, event.start_ns, stop)
+        fall = _last_fall(signal, event.start_ns, stop)
         return "the dispatch asked for no reduction" if fall is None else fall
     assert clock.level is not None  # noqa: S101 the file reader gives every frequency clock its level
     level = clock.level.value
@@ -139,7 +152,8 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
         found.append(_rises(dispatch, lowest, at, end))
     if clock.release == "frequency" and frequency is not None and clock.release_level is not None:
         at, _ = _lowest(frequency, start, min(event.stop_ns, end))
-        back = frequency.first_crossing(clock.release_level.value, falling=False, start=at, stop=end)
+        stays_ns = 0 if clock.release_for is None else round(clock.release_for.value * 1e9)
+        back = _back(frequency, clock.release_level.value, stays_ns, at, end)
         return (end, False) if back is None else (back, True)
     instants = [instant for instant in found if instant is not None]
     if instants:
@@ -147,6 +161,17 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
     if clock.release == "recall":
         return end, False  # no message came: nothing was recalled, whatever the profile calls the event's end
     return min(event.stop_ns, end), event.stop_ns < facts.stop_ns
+
+
+def _back(signal: Signal, level: float, stays_ns: int, start: int, stop: int) -> int | None:
+    """The first instant from which the signal is at `level` or above for as long as `stays_ns`, or to `stop`."""
+    at = start
+    while (back := signal.first_crossing(level, falling=False, start=at, stop=stop)) is not None:
+        gone = _leaves(signal, level, back, min(back + stays_ns, stop))
+        if gone is None:
+            return back
+        at = gone + 1  # the last instant at the level: from the next on it is below
+    return None
 
 
 def _before(signal: Signal, instant: int) -> float:
@@ -169,6 +194,21 @@ def _lowest(signal: Signal, start: int, stop: int) -> tuple[int, float]:
     knots = [(start, signal.at(start)), *_knots(signal, start, stop)[1:]]
     low = min(value for _, value in knots)
     return max(t for t, value in knots if value == low), low
+
+
+def _last_fall(signal: Signal, start: int, stop: int) -> int | None:
+    """When the fall to the lowest value over [start, stop] begins; None where the signal falls no further than before.
+
+    A dispatch that is lowered twice asks for its last amount from its last instruction on, not from its first.
+    """
+    knots = _knots(signal, start, stop)
+    low = min(value for _, value in knots)
+    if low >= knots[0][1]:
+        return None
+    place = next(index for index, (_, value) in enumerate(knots) if value == low)
+    while place > 1 and knots[place - 2][1] > knots[place - 1][1]:
+        place -= 1
+    return knots[place - 1][0]
 
 
 def _leaves(signal: Signal, level: float, start: int, stop: int) -> int | None:

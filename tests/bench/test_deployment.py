@@ -6,8 +6,8 @@ import pytest
 
 from bench.judge import judge
 from bench.services import load_service
-from bench.verdict import CaseVerdict, CheckResult, Outcome
-from tests.bench.site import Points, played
+from bench.verdict import CaseVerdict, CheckResult, Outcome, Quantity, Validity
+from tests.bench.site import NOMINAL_W, Points, played
 
 LOW_UNTIL_45_S: Points = [(0, 60), (30, 60), (30, 59.6), (45, 59.6), (45, 60)]
 RECALLED_AT_270_S: Points = [(0, 0), (270, 0), (270, 1)]
@@ -34,3 +34,59 @@ def test_the_trace_after_an_event_belongs_to_the_next_one() -> None:
     verdict = judge(one, [load_service("ercot_rrs_ufr")])
     assert verdict.outcome is Outcome.PASS
     assert check(verdict, "restored", "a").outcome is Outcome.PASS, "what the next event asks is no return undone"
+
+
+# ------------------------------------------------------------------------------------------------------------ dispatch
+
+
+STAGED: Points = [(0, NOMINAL_W), (30, NOMINAL_W), (30, 520e3), (430, 520e3), (430, 250e3), (1200, 250e3)]
+RELEASED: Points = [(0, 0), (1200, 0), (1200, 1)]
+
+
+def test_a_dispatch_that_is_lowered_twice_asks_for_its_last_amount_from_its_last_instruction_on() -> None:
+    follows: Points = [(0, 0), (90, 0), (90, 130 / 400), (490, 130 / 400), (490, 1), (1210, 1), (1210, 0)]
+    one = played([("d", "dispatch", 30, 1200)], {"dispatch": STAGED, "recall": RELEASED}, follows, 1300)
+    verdict = judge(one, [load_service("ercot_ecrs")])
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    reach = check(verdict, "reach", "d").measured
+    assert isinstance(reach, Quantity)
+    assert reach.value == pytest.approx(1.0, abs=1e-3)
+    assert "ercot_ecrs on d: what was asked before its last instruction, 400 s after its first" in verdict.not_judged
+
+
+def test_a_dispatch_that_falls_as_a_ramp_asks_from_the_ramps_beginning_on() -> None:
+    ramp: Points = [(0, NOMINAL_W), (30, NOMINAL_W), (130, 450e3), (230, 250e3), (1200, 250e3)]
+    late: Points = [(0, 0), (620, 0), (620, 1), (1210, 1), (1210, 0)]
+    one = played([("d", "dispatch", 30, 1200)], {"dispatch": ramp, "recall": RELEASED}, late, 1300)
+    verdict = judge(one, [load_service("ercot_ecrs")])
+    reach = check(verdict, "reach", "d").measured
+    assert isinstance(reach, Quantity)
+    assert reach.value == pytest.approx(590 / 60, abs=1e-3)
+    assert not any("last instruction" in text for text in verdict.not_judged)
+
+
+# ----------------------------------------------------------------------------------------------------------- frequency
+
+
+def test_a_frequency_that_is_back_for_less_than_the_rule_asks_releases_nobody() -> None:
+    bounce: Points = [
+        (0, 49.9),
+        (30, 49.9),
+        (31.7, 49.5),
+        (90, 49.5),
+        (91, 49.95),
+        (101, 49.95),
+        (102, 49.6),
+        (400, 49.6),
+    ]
+    signals = {"frequency": [*bounce, (401, 50)]}
+    stays: Points = [(0, 0), (32, 0), (32, 1.02), (462, 1.02), (562, 0)]
+    static = load_service("nordic_fcrd_static")
+    verdict = judge(played([("d", "deployment", 30, 402)], signals, stays, 900, hz=50), [static])
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    ready = check(verdict, "R6", "d").measured
+    assert isinstance(ready, Quantity)
+    assert ready.value == pytest.approx((562 - 5 - 401 - 60) / 60, abs=0.02), "counted from the return that lasts"
+    hasty: Points = [(0, 0), (32, 0), (32, 1.02), (155, 1.02), (255, 0)]
+    verdict = judge(played([("d", "deployment", 30, 402)], signals, hasty, 900, hz=50), [static])
+    assert check(verdict, "R3_stay", "d").outcome is Outcome.FAIL
