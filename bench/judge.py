@@ -6,6 +6,7 @@ Owns validity gates and the decision rule. It measures nothing (`bench/measure.p
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from bench.facts import LATENESS_BUDGET_NS, ProfileEvent, RunFacts
-from bench.services.checks import FORMULAS, moved
+from bench.services.checks import FORMULAS, MOVED, moved
 from bench.services.deployment import Deployment, find
 from bench.services.finding import Arguments, Finding, Skip
 from bench.services.model import Check, Figure, Service
@@ -268,22 +269,26 @@ def _stimulus_gates(
 
 def _answer_gates(deployments: Sequence[Deployment], checks: Sequence[CheckResult]) -> Iterator[Gate]:
     """Conditions on the events that were judged."""
-    by_event = {deployment.event.id: deployment for deployment in deployments}
-    for name, one in by_event.items():
-        unsteady = one.unsteadiness.value / one.asked_w if one.asked_w > 0 else np.inf
+    by_event: dict[str, list[Deployment]] = {}
+    for deployment in deployments:
+        by_event.setdefault(deployment.event.id, []).append(deployment)
+    for name, those in by_event.items():
+        unsteady = max(one.unsteadiness.value / one.asked_w if one.asked_w > 0 else np.inf for one in those)
         yield _gate(
             f"baseline:{name}", f"Baseline steady before {name}", f"{unsteady:.2%} of the commitment",
             f"at most {STEADY:.0%}", _graded(unsteady, STEADY, UNSTEADY),
         )  # fmt: skip
-    called = {name: one for name, one in by_event.items() if one.event.kind not in ("quiet", "return")}
-    for name, one in called.items():
+    called = {name: those for name, those in by_event.items() if those[0].event.kind not in ("quiet", "return")}
+    for name, those in called.items():
+        one = max(those, key=lambda one: one.asked_w - one.p0.value)
         enough = one.p0.value >= one.asked_w * (1 - STEADY)
         yield _gate(
             f"headroom:{name}", f"Enough load before {name}", f"{one.p0.value / 1e3:.1f} kW",
             f"at least the {one.asked_w / 1e3:.1f} kW asked for", Validity.VALID if enough else Validity.VOID,
         )  # fmt: skip
+    yield from _return_gates([those[0] for those in called.values()], checks)
     if called:
-        answered = [name for name, one in called.items() if moved(one)]
+        answered = [name for name, those in called.items() if any(moved(one) for one in those)]
         # a site that stood still has failed where a check says so; where none does, nothing was seen
         still = Validity.SUSPECT if any(check.outcome is Outcome.FAIL for check in checks) else Validity.VOID
         yield _gate(
@@ -302,6 +307,20 @@ def _answer_gates(deployments: Sequence[Deployment], checks: Sequence[CheckResul
         "judged", "Something was judged", f"{judged} check{'' if judged == 1 else 's'}", "at least one check",
         Validity.VALID if judged else Validity.VOID,
     )  # fmt: skip
+
+
+def _return_gates(called: Sequence[Deployment], checks: Sequence[CheckResult]) -> Iterator[Gate]:
+    """Whether a site that failed an event was back from the one before: what is still out cannot be shed again."""
+    for before, one in itertools.pairwise(sorted(called, key=lambda each: each.event.start_ns)):
+        name, out_w = one.event.id, before.p0.value - one.p0.value
+        back = out_w <= MOVED * before.asked_w
+        failed = any(check.event == name and check.outcome >= Outcome.INCONCLUSIVE for check in checks)
+        yield _gate(
+            f"back:{name}", f"Site back before {name}",
+            f"{max(0.0, out_w) / 1e3:.1f} kW less than before {before.event.id}",
+            f"at most {MOVED:.0%} of what that asked for, where a check fails",
+            Validity.VALID if back or not failed else Validity.SUSPECT,
+        )  # fmt: skip
 
 
 def _gate(id: str, title: str, value: str, requirement: str, validity: Validity) -> Gate:  # noqa: A002 the field's name

@@ -90,3 +90,37 @@ def test_a_frequency_that_is_back_for_less_than_the_rule_asks_releases_nobody() 
     hasty: Points = [(0, 0), (32, 0), (32, 1.02), (155, 1.02), (255, 0)]
     verdict = judge(played([("d", "deployment", 30, 402)], signals, hasty, 900, hz=50), [static])
     assert check(verdict, "R3_stay", "d").outcome is Outcome.FAIL
+
+
+# ---------------------------------------------------------------------------------------------------- one after another
+
+
+LOW_TWICE: Points = [
+    (0, 60), (30, 60), (30, 59.6), (40, 59.6), (40, 60), (100, 60), (100, 59.6), (110, 59.6), (110, 60)
+]  # fmt: skip
+TWICE = [("a", "deployment", 30.0, 60.0), ("b", "deployment", 100.0, 160.0)]
+
+
+def test_a_failure_of_a_site_that_was_not_back_from_the_call_before_is_suspect() -> None:
+    signals = {"frequency": LOW_TWICE, "recall": [(0, 0), (60, 0), (60, 1), (160, 1), (160, 2)]}
+    out: Points = [(0, 0), (30.3, 0), (30.3, 1), (65, 1), (65, 0.3), (100.3, 0.3), (100.3, 1), (165, 1), (165, 0)]
+    verdict = judge(played(TWICE, signals, out, 300), [load_service("ercot_rrs_ufr")])
+    assert (verdict.outcome, verdict.validity) == (Outcome.FAIL, Validity.SUSPECT)
+    assert "Site back before b: 120.0 kW less than before a" in verdict.reasons[0]
+
+
+def test_a_site_that_delivers_again_although_not_all_is_back_is_not_doubted() -> None:
+    signals = {"frequency": LOW_TWICE, "recall": [(0, 0), (60, 0), (60, 1), (160, 1), (160, 2)]}
+    more: Points = [(0, 0), (30.3, 0), (30.3, 1), (65, 1), (65, 0.3), (100.3, 0.3), (100.3, 1.3), (165, 1.3), (165, 0)]
+    verdict = judge(played(TWICE, signals, more, 300), [load_service("ercot_rrs_ufr")])
+    assert (verdict.outcome, verdict.validity) == (Outcome.PASS, Validity.VALID)
+
+
+def test_the_gates_of_an_event_look_at_every_service_that_it_calls() -> None:
+    small: Points = [(0, NOMINAL_W), (30, NOMINAL_W), (30, NOMINAL_W - 15e3), (900, NOMINAL_W - 15e3)]
+    signals = {"dispatch": small, "recall": [(0, 0), (900, 0), (900, 1)]}
+    follows: Points = [(0, 0), (90, 0), (90, 15 / 400), (905, 15 / 400), (905, 0)]
+    one = played([("d", "dispatch", 30, 900)], signals, follows, 1000)
+    for order in (["ercot_ecrs", "ai_last"], ["ai_last", "ercot_ecrs"]):
+        verdict = judge(one, [load_service(name) for name in order])
+        assert (verdict.outcome, verdict.validity) == (Outcome.PASS, Validity.VALID), verdict.reasons
