@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from bench.facts import LATENESS_BUDGET_NS, ProfileEvent, RunFacts
+from bench.rounding import COVERAGE, quantity_text
 from bench.services.checks import FORMULAS, MOVED, moved
 from bench.services.deployment import Deployment, find
 from bench.services.finding import Arguments, Finding, Skip
@@ -33,8 +34,6 @@ from bench.verdict import (
 
 Rule = Literal["guarded", "simple"]
 
-COVERAGE = 2.0
-"""Standard uncertainties on either side of a value that the guarded rule respects: about 95 % of cases."""
 STEADY, UNSTEADY = 0.02, 0.05
 """Baseline's standard deviation as a share of what was asked: suspect from the one, void from the other (estimate)."""
 GAP_NS, DEAD_NS = 10**9, 5 * 10**9
@@ -357,8 +356,7 @@ def _told(check: CheckResult) -> str:
     measured, limit = check.measured, check.limit
     if not isinstance(measured, Quantity):
         return f"{measured.reason}; limit {limit}"
-    plus = f" ± {COVERAGE * measured.u:.2g}" if measured.u > 1e-6 * abs(measured.value) else ""
-    return f"{measured.value:.4g}{plus} {measured.unit}; limit {limit}"
+    return f"{quantity_text(measured)}; limit {limit}"
 
 
 def _expected(text: str) -> Outcome | None:

@@ -37,16 +37,16 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     doubtful, note = False, ""
     soonest = measure.reach_time(replace(d.reduction, u=0.0), d.start_ns, stop, level - 2 * d.reduction.u)
     # late by the most favourable reading of the trace is late, however near the level the site then hovers
-    late = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
-    if late and isinstance(soonest, Quantity) and d.reduction.u > 0:
+    beyond = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
+    if beyond and isinstance(soonest, Quantity) and d.reduction.u > 0:
         note = f"By the most favourable reading of the meter it took {soonest.value:.4g} s."
     if isinstance(measured, NotReached):
-        doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not late
+        doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not beyond
         last = _share(measure.value_at(d.reduction, stop), d.asked_w)
         at_end = f"; at the end {last.value:.1%} were delivered" if isinstance(last, Quantity) else ""
         measured = NotReached(f"not {a['low']:.0%} for good within {(stop - d.start_ns) / _S:g} s{at_end}")
     band = Band(f"at least {a['low']:.0%}", d.start_ns + _ns(a["deadline"]), stop, high_w=d.p0.value - level)
-    return Finding(measured, (band,), note, doubtful=doubtful, beyond=late)
+    return Finding(measured, (band,), note, doubtful=doubtful, beyond=beyond)
 
 
 def hold(d: Deployment, a: Arguments) -> Finding | Skip:

@@ -131,6 +131,14 @@ def test_a_plateau_just_under_the_level_is_inconclusive_for_an_uncertain_meter_a
     assert reach(4000.0) is Outcome.INCONCLUSIVE
 
 
+def test_a_reason_has_the_digits_that_tell_its_value_from_the_limit() -> None:
+    close = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, 0.25004))
+    reason = judge(close, [FFR]).reasons[0]
+    assert reason.startswith("FAIL: ercot_rrs_ffr.reach on deployment: 250.04 ms; limit x <= 250 ms"), reason
+    gone = facts("ercot_rrs_ufr_short", lambda timeline: [*shed(timeline, 0.3)[:3], (60, 1), (60, 1e-12)])
+    assert any("stay_off on deployment: 0 %; limit 95 % <= x" in one for one in judge(gone, [UFR]).reasons)
+
+
 # ------------------------------------------------------------------------------------------------- the null controller
 
 
