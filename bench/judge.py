@@ -7,7 +7,7 @@ Owns validity gates and the decision rule. It measures nothing (`bench/measure.p
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -51,6 +51,7 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
     controller that ended before the run did has failed, whatever else could be measured.
     """
     deployments: list[Deployment] = []
+    called: set[str] = set()
     checks: list[CheckResult] = []
     not_judged: list[str] = []
     gates = list(_run_gates(facts))
@@ -58,11 +59,13 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
         found, reasons = _deployments(facts, service)
         gates += _stimulus_gates(facts, service, found, reasons)
         deployments += found.values()
+        called |= {service.id} if found else set()
         checks += _checks(facts, service, found, rule, not_judged)
         not_judged += [f"{service.id} on {reason}" for reason in reasons]
         not_judged += [f"{service.id} on {one.event.id}: {one.left_out}" for one in found.values() if one.left_out]
         not_judged += [f"{service.id}: {text}" for text in service.not_judged]
     gates += _answer_gates(deployments, checks)
+    gates += _judged_gates(services, called, checks)
     if facts.sut_exit:
         gates = [_excused(gate) for gate in gates]
     outcome = max((check.outcome for check in checks), default=Outcome.DONE)
@@ -301,11 +304,23 @@ def _answer_gates(deployments: Sequence[Deployment], checks: Sequence[CheckResul
             f"computable:{check.service}.{check.id}:{check.event}", f"{check.title} computable", reason,
             "the recording tells it", Validity.VOID,
         )  # fmt: skip
-    judged = len(checks) - len(unknown)
-    yield _gate(
-        "judged", "Something was judged", f"{judged} check{'' if judged == 1 else 's'}", "at least one check",
-        Validity.VALID if judged else Validity.VOID,
-    )  # fmt: skip
+
+
+def _judged_gates(
+    services: Sequence[Service], called: Collection[str], checks: Sequence[CheckResult]
+) -> Iterator[Gate]:
+    """Whether each service that was called has been judged by something: what is left out entirely has not passed."""
+    known = [check for check in checks if not isinstance(check.measured, NotComputable)]
+    # a failure elsewhere stands, and what was to be judged here is then told beside it
+    none = Validity.SUSPECT if any(check.outcome is Outcome.FAIL for check in known) else Validity.VOID
+    for service in (one for one in services if one.id in called):
+        mine = sum(check.service == service.id for check in known)
+        yield _gate(
+            f"judged:{service.id}", f"Something of {service.id} was judged", f"{mine} check{'' if mine == 1 else 's'}",
+            "at least one check", Validity.VALID if mine else none,
+        )  # fmt: skip
+    if not known:
+        yield _gate("judged", "Something was judged", "0 checks", "at least one check", Validity.VOID)
 
 
 def _return_gates(called: Sequence[Deployment], checks: Sequence[CheckResult]) -> Iterator[Gate]:

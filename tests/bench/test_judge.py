@@ -276,6 +276,17 @@ def test_a_run_judged_by_nothing_is_void() -> None:
     assert gate(verdict, "judged").value == "0 checks"
 
 
+def test_a_service_of_which_nothing_was_judged_has_not_passed_beside_another_that_has() -> None:
+    def run(delay_s: float) -> RunFacts:
+        whole = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, delay_s)[:3])
+        return replace(whole, stop_ns=whole.events[0].stop_ns + 10 * S)
+
+    assert judge(run(0.2), [FFR]).validity is Validity.VALID
+    assert voided(run(0.2), "judged", FFR, RAMP) == "3 checks 0 checks"
+    late = judge(run(0.4), [FFR, RAMP])
+    assert (late.outcome, late.validity, exit_code(late)) == (Outcome.FAIL, Validity.SUSPECT, 1)
+
+
 # ----------------------------------------------------------------------------------------------- the controller's fault
 
 
