@@ -23,6 +23,7 @@ from bench.verdict import (
     CaseVerdict,
     CheckResult,
     Gate,
+    Level,
     Limit,
     Measured,
     NotComputable,
@@ -82,6 +83,7 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
         checks=tuple(checks),
         reasons=tuple(_reasons(facts, gates, checks)),
         not_judged=tuple(dict.fromkeys(not_judged)),
+        levels=tuple(_levels(facts, deployments)),
         expected=_expected(facts.expected),
         seed=facts.seed,
         trace_sha256=facts.trace_sha256,
@@ -144,6 +146,17 @@ def _checks(
             if finding.unproven:
                 not_judged.append(f"{where}: {finding.unproven}")
             yield _result(service, check, event, finding, rule)
+
+
+def _levels(facts: RunFacts, deployments: Iterable[Deployment]) -> Iterator[Level]:
+    """Each level that checks measured from, once; where a dispatch said how much, not the commitment beside it."""
+    asked = [one for one in deployments if one.event.kind not in ("quiet", "return")]
+    dispatched = {one.event.id for one in asked if one.asked_w != facts.commitment_w}
+    yield from dict.fromkeys(
+        Level(one.event.id, one.base_at_ns, one.p0.value, one.asked_w)
+        for one in asked
+        if one.asked_w != facts.commitment_w or one.event.id not in dispatched
+    )
 
 
 def _result(service: Service, check: Check, event: ProfileEvent, finding: Finding, rule: Rule) -> CheckResult:

@@ -40,6 +40,8 @@ class Deployment:
     release_ns: int
     end_ns: int
     released: bool
+    base_at_ns: int = 0
+    """The instant before which the site's level counts."""
     left_out: str = ""
     """What of the event is asked of nobody here; empty where that is nothing."""
 
@@ -80,6 +82,7 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         release_ns=release,
         end_ns=end,
         released=released,
+        base_at_ns=base_at,
         left_out=_left_out(facts, clock, event, start),
     )
 

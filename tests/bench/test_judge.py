@@ -170,6 +170,18 @@ def test_a_controller_that_never_spoke_makes_a_quiet_run_void() -> None:
     assert judge(replace(quiet, contacts={}), [QUIET]).validity is Validity.VOID
 
 
+def test_a_verdict_says_from_which_levels_its_checks_measured() -> None:
+    (level,) = judge(GOOD, [FFR, RAMP]).levels
+    event = GOOD.events[0]
+    assert (level.event, level.at_ns, level.asked_w) == (event.id, event.start_ns, COMMITMENT_W)
+    assert level.baseline_w == pytest.approx(NOMINAL_W)
+    called = facts("ercot_ecrs_short", [(0, 0)])
+    (dispatched,) = judge(called, [load_service("ercot_ecrs"), load_service("ai_last")]).levels
+    lowest = called.signals["dispatch"].value.min()
+    assert dispatched.asked_w == pytest.approx(NOMINAL_W - lowest), "what the dispatch asks, not what was sold"
+    assert judge(facts("quiet", [(0, 0)]), [QUIET]).levels == ()
+
+
 # ------------------------------------------------------------------------------------------------------ validity gates
 
 
