@@ -40,6 +40,8 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     beyond = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
     if beyond and isinstance(soonest, Quantity) and d.reduction.u > 0:
         note = f"By the most favourable reading of the meter it took {soonest.value:.4g} s."
+    if isinstance(measured, Quantity) and measured.value == 0.0:
+        note = "It was delivered already when the clock started."
     if isinstance(measured, NotReached):
         doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not beyond
         last = _share(measure.value_at(d.reduction, stop), d.asked_w)

@@ -47,6 +47,14 @@ def test_who_comes_in_time_and_hovers_about_the_level_is_neither_passed_nor_fail
     assert reach.outcome is Outcome.INCONCLUSIVE
 
 
+def test_who_was_there_before_the_trigger_is_told_so() -> None:
+    slow = {"frequency": [(0, 60), (30, 60), (40, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
+    early: Points = [(0, 0), (33, 0), (33, 1), (101, 1), (150, 0)]
+    reach = check(judge(played(CALLED, slow, early, 300), [load_service("ercot_rrs_ffr")]), "reach")
+    assert reach.measured == Quantity(0.0, "ms")
+    assert "delivered already when the clock started" in reach.sentence
+
+
 # ------------------------------------------------------------------------------------------------------------- support
 
 
