@@ -14,7 +14,7 @@ import numpy as np
 from bench import measure
 from bench.facts import Series
 from bench.services.deployment import Deployment
-from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.finding import IDLE, Arguments, Finding, Formula, Skip
 from bench.services.treatment import TREATMENT
 from bench.verdict import Band, Measured, NotComputable, NotReached, Quantity
 
@@ -275,6 +275,8 @@ def linear(d: Deployment, a: Arguments) -> Finding | Skip:
 
 def still(d: Deployment, a: Arguments) -> Finding | Skip:
     """The largest departure from the level before, as a share of it, during `span` of the event."""
+    if d.p0.value <= 0:
+        return Finding(NotComputable(IDLE))
     begin, asked = d.event.start_ns, d.event.start_ns + _ns(a["span"])
     stop = min(asked, d.event.stop_ns, d.end_ns)
     short = "" if stop == asked else f"{(stop - begin) / _S:g} s of the {a['span']:g} s of the rule were seen"

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from bench.services.deployment import Deployment
 from bench.verdict import Band, Measured
 
+IDLE = "the site drew no power before the event"
+"""Why there is no share of the level before: a site that was off, or fed power in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:

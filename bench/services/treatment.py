@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench import measure
 from bench.facts import Phases
 from bench.services.deployment import Deployment
-from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.finding import IDLE, Arguments, Finding, Formula, Skip
 from bench.verdict import NotComputable, Quantity
 from emulator.catalogue import Phase
 
@@ -91,6 +91,8 @@ def ridden_through(d: Deployment, a: Arguments) -> Finding | Skip:
     stop = min(d.event.stop_ns, d.end_ns)
     if voltage is None:
         return Skip("the run has no voltage signal")
+    if d.p0.value <= 0:
+        return Finding(NotComputable(IDLE))
     least: Quantity | None = None
     at = d.event.start_ns
     below = a["level"] * (1 - 1e-9)  # a voltage that comes back to the level itself is in no further dip

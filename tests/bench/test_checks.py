@@ -12,7 +12,7 @@ from bench.judge import judge
 from bench.services import load_service
 from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantity, Validity
 from emulator.timeline import Signal
-from tests.bench.site import NOMINAL_W, Points, played
+from tests.bench.site import COMMITMENT_W, NOMINAL_W, Points, played
 
 FFR = {"frequency": [(0, 60), (30, 60), (30, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
 CALLED = [("call", "deployment", 30.0, 100.0)]
@@ -134,6 +134,18 @@ def test_a_quiet_stretch_shorter_than_the_rule_says_how_much_of_it_was_seen() ->
     verdict = judge(run, [load_service("no_uncommanded_step")])
     assert check(verdict, "still").outcome is Outcome.PASS
     assert any("60 s of the 600 s of the rule were seen" in text for text in verdict.not_judged)
+
+
+@pytest.mark.parametrize("service", ["no_uncommanded_step", "ercot_lel_ride_through", "return_ramp"])
+@pytest.mark.parametrize("level", [NOMINAL_W / COMMITMENT_W, 2.0])
+def test_a_share_of_nothing_or_of_power_fed_in_is_void(service: str, level: float) -> None:
+    dip: Points = [(0, 1), (60, 1), (60, 0.5), (60.2, 0.5), (60.2, 1)]
+    moves: Points = [(0, level), (70, level), (70, level + 0.5), (80, level + 0.5), (80, level)]
+    kind = "deployment" if service == "return_ramp" else "quiet"
+    run = played([("event", kind, 30, 100)], {"frequency": [(0, 60)], "voltage": dip}, moves, 700)
+    verdict = judge(run, [load_service(service)])
+    assert verdict.validity is Validity.VOID
+    assert all(one.outcome is not Outcome.PASS for one in verdict.checks if one.id in ("still", "recovered", "rebound"))
 
 
 def test_a_site_that_never_came_near_has_failed_with_its_level_named() -> None:
