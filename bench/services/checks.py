@@ -40,6 +40,10 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     beyond = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
     if beyond and isinstance(soonest, Quantity) and d.reduction.u > 0:
         note = f"By the most favourable reading of the meter it took {soonest.value:.4g} s."
+    first = measure.reaction_time(d.reduction, d.start_ns, stop, level)
+    came = measured.value if isinstance(measured, Quantity) else np.inf
+    if isinstance(first, Quantity) and first.value <= a["deadline"] < came:
+        note = f"It was there after {first.value:.4g} s, but not for good."
     if isinstance(measured, Quantity) and measured.value == 0.0:
         note = "It was delivered already when the clock started."
     if isinstance(measured, NotReached):

@@ -47,6 +47,16 @@ def test_who_comes_in_time_and_hovers_about_the_level_is_neither_passed_nor_fail
     assert reach.outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("ever", [True, False])
+def test_who_left_again_is_told_when_he_was_there_first(ever: bool) -> None:
+    dip: Points = [(0, 0), (30.2, 0), (30.2, 1), (35, 1), (35, 0.5)]
+    back: Points = [(35.5, 0.5), (35.5, 1), (101, 1)] if ever else [(101, 0.5)]
+    run = played(CALLED, FFR, [*dip, *back, (150, 0)], 300)
+    reach = check(judge(run, [load_service("ercot_rrs_ffr")]), "reach")
+    assert reach.outcome is Outcome.FAIL
+    assert "It was there after 0.2 s, but not for good." in reach.sentence
+
+
 def test_who_was_there_before_the_trigger_is_told_so() -> None:
     slow = {"frequency": [(0, 60), (30, 60), (40, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
     early: Points = [(0, 0), (33, 0), (33, 1), (101, 1), (150, 0)]
