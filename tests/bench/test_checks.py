@@ -14,7 +14,7 @@ from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantit
 from emulator.timeline import Signal
 from tests.bench.site import COMMITMENT_W, NOMINAL_W, Points, played
 
-FFR = {"frequency": [(0, 60), (30, 60), (30, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
+FFR: dict[str, Points] = {"frequency": [(0, 60), (30, 60), (30, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
 CALLED = [("call", "deployment", 30.0, 100.0)]
 LOUD = 0.001 * NOMINAL_W
 """A meter's standard uncertainty: 0.23 % of what was asked, with that of the level before."""
@@ -58,7 +58,7 @@ def test_who_left_again_is_told_when_he_was_there_first(ever: bool) -> None:
 
 
 def test_who_was_there_before_the_trigger_is_told_so() -> None:
-    slow = {"frequency": [(0, 60), (30, 60), (40, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
+    slow: dict[str, Points] = {"frequency": [(0, 60), (30, 60), (40, 59.8)], "recall": [(0, 0), (100, 0), (100, 1)]}
     early: Points = [(0, 0), (33, 0), (33, 1), (101, 1), (150, 0)]
     reach = check(judge(played(CALLED, slow, early, 300), [load_service("ercot_rrs_ffr")]), "reach")
     assert reach.measured == Quantity(0.0, "ms")
@@ -69,7 +69,7 @@ def test_who_was_there_before_the_trigger_is_told_so() -> None:
 
 
 def test_an_uncertain_arrival_hides_no_early_end_of_the_support() -> None:
-    signals = {"frequency": [(0, 50), (30, 50), (30, 49.6), (60, 49.6), (60, 50)]}
+    signals: dict[str, Points] = {"frequency": [(0, 50), (30, 50), (30, 49.6), (60, 49.6), (60, 50)]}
     brief: Points = [(0, 0), (30.5, 0), (30.5, 1.001), (34.5, 1.001), (34.5, 0)]
     run = played([("call", "deployment", 30, 60)], signals, brief, 200, hz=50, u=LOUD)
     support = check(judge(run, [load_service("nordic_ffr_1_3")]), "support")
@@ -109,7 +109,10 @@ def test_what_a_slow_meter_averages_beyond_an_event_is_not_held_against_the_site
 # -------------------------------------------------------------------------------------------------------------- return
 
 
-UFR = {"frequency": [(0, 60), (30, 60), (30, 59.6), (45, 59.6), (45, 60)], "recall": [(0, 0), (270, 0), (270, 1)]}
+UFR: dict[str, Points] = {
+    "frequency": [(0, 60), (30, 60), (30, 59.6), (45, 59.6), (45, 60)],
+    "recall": [(0, 0), (270, 0), (270, 1)],
+}
 
 
 def test_a_step_back_before_the_release_is_a_step_back() -> None:
