@@ -62,6 +62,8 @@ def hold(d: Deployment, a: Arguments) -> Finding | Skip:
     counts from the clock's start, or from `since` after it.
     """
     begin = d.start_ns + _ns(a["deadline"] + a["for_good"])
+    if begin <= d.base_at_ns:
+        return Skip("what is due at once is measured from the level before an earlier event, and the run has none")
     stop, unproven = _obligation(d, a.get("sustain"), a.get("since") or 0.0)
     if begin >= stop:
         return Skip(f"the event ended after {(stop - d.start_ns) / _S:g} s, before there was anything to hold")

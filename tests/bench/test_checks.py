@@ -9,6 +9,7 @@ import pytest
 
 from bench.facts import RunFacts
 from bench.judge import judge
+from bench.report.words import case_word
 from bench.services import load_service
 from bench.verdict import CaseVerdict, CheckResult, NotReached, Outcome, Quantity, Validity
 from emulator.timeline import Signal
@@ -137,6 +138,20 @@ def test_a_ramp_down_in_steps_is_no_way_back() -> None:
     ramp = check(judge(run, [load_service("return_ramp")]), "ramp")
     assert isinstance(ramp.measured, Quantity)
     assert ramp.measured.value == pytest.approx(8.0, rel=1e-3)
+
+
+# ---------------------------------------------------------------------------------------------------------------- hold
+
+
+@pytest.mark.parametrize(("before", "word"), [([("before", "quiet", 30.0, 50.0)], "PASS"), ([], "VOID")])
+def test_a_site_that_is_down_already_is_measured_from_the_level_before_an_earlier_event(
+    before: list[tuple[str, str, float, float]], word: str
+) -> None:
+    down: Points = [(0, 0), (100, 0), (100, 0.5), (1021, 0.5), (1021, 0)]
+    quarter = ("quarter", "dispatch", 120.0, 1020.0)
+    run = played([*before, quarter], {"frequency": [(0, 60)]}, down, 1050)
+    run = replace(run, commitment_w=run.commitment_w / 2)
+    assert case_word(judge(run, [load_service("ercot_4cp")])) == word
 
 
 # --------------------------------------------------------------------------------------------------------------- still
