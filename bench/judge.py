@@ -6,14 +6,16 @@ Owns validity gates and the decision rule. It measures nothing (`bench/measure.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from bench.facts import LATENESS_BUDGET_NS, LINE_LOST, ProfileEvent, RunFacts
-from bench.services.checks import FORMULAS, moved
+from bench.rounding import COVERAGE, quantity_text
+from bench.services.checks import FORMULAS, MOVED, moved
 from bench.services.deployment import Deployment, find
 from bench.services.finding import Arguments, Finding, Skip
 from bench.services.model import Check, Figure, Service
@@ -21,6 +23,7 @@ from bench.verdict import (
     CaseVerdict,
     CheckResult,
     Gate,
+    Level,
     Limit,
     Measured,
     NotComputable,
@@ -32,8 +35,6 @@ from bench.verdict import (
 
 Rule = Literal["guarded", "simple"]
 
-COVERAGE = 2.0
-"""Standard uncertainties on either side of a value that the guarded rule respects: about 95 % of cases."""
 STEADY, UNSTEADY = 0.02, 0.05
 """Baseline's standard deviation as a share of what was asked: suspect from the one, void from the other (estimate)."""
 GAP_NS, DEAD_NS = 10**9, 5 * 10**9
@@ -51,6 +52,7 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
     controller that ended before the run did has failed, whatever else could be measured.
     """
     deployments: list[Deployment] = []
+    called: set[str] = set()
     checks: list[CheckResult] = []
     not_judged: list[str] = []
     gates = list(_run_gates(facts))
@@ -58,10 +60,13 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
         found, reasons = _deployments(facts, service)
         gates += _stimulus_gates(facts, service, found, reasons)
         deployments += found.values()
+        called |= {service.id} if found else set()
         checks += _checks(facts, service, found, rule, not_judged)
         not_judged += [f"{service.id} on {reason}" for reason in reasons]
+        not_judged += [f"{service.id} on {one.event.id}: {one.left_out}" for one in found.values() if one.left_out]
         not_judged += [f"{service.id}: {text}" for text in service.not_judged]
     gates += _answer_gates(deployments, checks)
+    gates += _judged_gates(services, called, checks)
     if facts.sut_exit:
         gates = [_excused(gate) for gate in gates]
     outcome = max((check.outcome for check in checks), default=Outcome.DONE)
@@ -78,6 +83,7 @@ def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded
         checks=tuple(checks),
         reasons=tuple(_reasons(facts, gates, checks)),
         not_judged=tuple(dict.fromkeys(not_judged)),
+        levels=tuple(_levels(facts, deployments)),
         expected=_expected(facts.expected),
         seed=facts.seed,
         trace_sha256=facts.trace_sha256,
@@ -142,12 +148,24 @@ def _checks(
             yield _result(service, check, event, finding, rule)
 
 
+def _levels(facts: RunFacts, deployments: Iterable[Deployment]) -> Iterator[Level]:
+    """Each level that checks measured from, once; where a dispatch said how much, not the commitment beside it."""
+    asked = [one for one in deployments if one.event.kind not in ("quiet", "return")]
+    dispatched = {one.event.id for one in asked if one.asked_w != facts.commitment_w}
+    yield from dict.fromkeys(
+        Level(one.event.id, one.base_at_ns, one.p0.value, one.asked_w)
+        for one in asked
+        if one.asked_w != facts.commitment_w or one.event.id not in dispatched
+    )
+
+
 def _result(service: Service, check: Check, event: ProfileEvent, finding: Finding, rule: Rule) -> CheckResult:
     shown = check.low or check.high
     assert shown is not None  # noqa: S101 the file reader gives every check a limit
     limit = Limit(shown.shown_unit, _bound(check.low), _bound(check.high))
     measured = _shown(finding.measured, shown)
     margin = limit.margin(measured.value) if isinstance(measured, Quantity) else None
+    outcome = decide(measured, limit, rule, finding.doubtful)
     return CheckResult(
         id=check.id,
         service=service.id,
@@ -155,7 +173,7 @@ def _result(service: Service, check: Check, event: ProfileEvent, finding: Findin
         event=event.id,
         measured=measured,
         limit=limit,
-        outcome=decide(measured, limit, rule, finding.doubtful),
+        outcome=Outcome.FAIL if finding.beyond and outcome is Outcome.INCONCLUSIVE else outcome,
         margin=margin,
         source=check.source,
         sentence=f"{check.sentence} {finding.note}".strip(),
@@ -214,11 +232,14 @@ def _run_gates(facts: RunFacts) -> Iterator[Gate]:
     if lost:
         yield _gate("lines", "Serial lines up", "; ".join(lost), "up to the end", Validity.VOID)
     meter = f"{facts.judged_by}: " if facts.judged_by else ""
-    finite = int(np.count_nonzero(np.isfinite(facts.power.value)))
+    stamps, spoken = facts.power.t_ns, np.isfinite(facts.power.value)
+    finite = int(np.count_nonzero(spoken))
+    ends = np.concatenate([stamps[:1], stamps[spoken], stamps[-1:]])  # silence at either end is a gap as well
+    gap_ns = max(facts.meter_gap_ns, 0 if spoken.all() else int(np.diff(ends).max(initial=0)))
     yield _gate(
         "meter", "Meter alive",
-        f"{meter}{finite} samples, longest gap {facts.meter_gap_ns / 1e9:g} s",
-        f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(facts.meter_gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
+        f"{meter}{finite} samples, longest gap {gap_ns / 1e9:g} s",
+        f"samples, no gap over {GAP_NS / 1e9:g} s", _graded(gap_ns, GAP_NS, DEAD_NS, dead=finite == 0),
     )  # fmt: skip
     yield from punctuality(facts.lateness_p99_ns, facts.lateness_max_ns, facts.lateness_budget_ns)
     yield _gate(
@@ -267,22 +288,26 @@ def _stimulus_gates(
 
 def _answer_gates(deployments: Sequence[Deployment], checks: Sequence[CheckResult]) -> Iterator[Gate]:
     """Conditions on the events that were judged."""
-    by_event = {deployment.event.id: deployment for deployment in deployments}
-    for name, one in by_event.items():
-        unsteady = one.unsteadiness.value / one.asked_w if one.asked_w > 0 else np.inf
+    by_event: dict[str, list[Deployment]] = {}
+    for deployment in deployments:
+        by_event.setdefault(deployment.event.id, []).append(deployment)
+    for name, those in by_event.items():
+        unsteady = max(one.unsteadiness.value / one.asked_w if one.asked_w > 0 else np.inf for one in those)
         yield _gate(
             f"baseline:{name}", f"Baseline steady before {name}", f"{unsteady:.2%} of the commitment",
             f"at most {STEADY:.0%}", _graded(unsteady, STEADY, UNSTEADY),
         )  # fmt: skip
-    called = {name: one for name, one in by_event.items() if one.event.kind not in ("quiet", "return")}
-    for name, one in called.items():
+    called = {name: those for name, those in by_event.items() if those[0].event.kind not in ("quiet", "return")}
+    for name, those in called.items():
+        one = max(those, key=lambda one: one.asked_w - one.p0.value)
         enough = one.p0.value >= one.asked_w * (1 - STEADY)
         yield _gate(
             f"headroom:{name}", f"Enough load before {name}", f"{one.p0.value / 1e3:.1f} kW",
             f"at least the {one.asked_w / 1e3:.1f} kW asked for", Validity.VALID if enough else Validity.VOID,
         )  # fmt: skip
+    yield from _return_gates([those[0] for those in called.values()], checks)
     if called:
-        answered = [name for name, one in called.items() if moved(one)]
+        answered = [name for name, those in called.items() if any(moved(one) for one in those)]
         # a site that stood still has failed where a check says so; where none does, nothing was seen
         still = Validity.SUSPECT if any(check.outcome is Outcome.FAIL for check in checks) else Validity.VOID
         yield _gate(
@@ -296,11 +321,37 @@ def _answer_gates(deployments: Sequence[Deployment], checks: Sequence[CheckResul
             f"computable:{check.service}.{check.id}:{check.event}", f"{check.title} computable", reason,
             "the recording tells it", Validity.VOID,
         )  # fmt: skip
-    judged = len(checks) - len(unknown)
-    yield _gate(
-        "judged", "Something was judged", f"{judged} check{'' if judged == 1 else 's'}", "at least one check",
-        Validity.VALID if judged else Validity.VOID,
-    )  # fmt: skip
+
+
+def _judged_gates(
+    services: Sequence[Service], called: Collection[str], checks: Sequence[CheckResult]
+) -> Iterator[Gate]:
+    """Whether each service that was called has been judged by something: what is left out entirely has not passed."""
+    known = [check for check in checks if not isinstance(check.measured, NotComputable)]
+    # a failure elsewhere stands, and what was to be judged here is then told beside it
+    none = Validity.SUSPECT if any(check.outcome is Outcome.FAIL for check in known) else Validity.VOID
+    for service in (one for one in services if one.id in called):
+        mine = sum(check.service == service.id for check in known)
+        yield _gate(
+            f"judged:{service.id}", f"Something of {service.id} was judged", f"{mine} check{'' if mine == 1 else 's'}",
+            "at least one check", Validity.VALID if mine else none,
+        )  # fmt: skip
+    if not known:
+        yield _gate("judged", "Something was judged", "0 checks", "at least one check", Validity.VOID)
+
+
+def _return_gates(called: Sequence[Deployment], checks: Sequence[CheckResult]) -> Iterator[Gate]:
+    """Whether a site that failed an event was back from the one before: what is still out cannot be shed again."""
+    for before, one in itertools.pairwise(sorted(called, key=lambda each: each.event.start_ns)):
+        name, out_w = one.event.id, before.p0.value - one.p0.value
+        back = out_w <= MOVED * before.asked_w
+        failed = any(check.event == name and check.outcome >= Outcome.INCONCLUSIVE for check in checks)
+        yield _gate(
+            f"back:{name}", f"Site back before {name}",
+            f"{max(0.0, out_w) / 1e3:.1f} kW less than before {before.event.id}",
+            f"at most {MOVED:.0%} of what that asked for, where a check fails",
+            Validity.VALID if back or not failed else Validity.SUSPECT,
+        )  # fmt: skip
 
 
 def _gate(id: str, title: str, value: str, requirement: str, validity: Validity) -> Gate:  # noqa: A002 the field's name
@@ -337,8 +388,7 @@ def _told(check: CheckResult) -> str:
     measured, limit = check.measured, check.limit
     if not isinstance(measured, Quantity):
         return f"{measured.reason}; limit {limit}"
-    plus = f" ± {COVERAGE * measured.u:.2g}" if measured.u > 1e-6 * abs(measured.value) else ""
-    return f"{measured.value:.4g}{plus} {measured.unit}; limit {limit}"
+    return f"{quantity_text(measured)}; limit {limit}"
 
 
 def _expected(text: str) -> Outcome | None:

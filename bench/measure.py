@@ -57,6 +57,18 @@ def _or_reason(function: Callable[P, T]) -> Callable[P, T | NotComputable]:
     return wrapped
 
 
+def whole(series: Series, start_ns: int, stop_ns: int) -> tuple[int, int]:
+    """The first and the last stamp whose samples average over nothing outside of [start, stop].
+
+    A sample that reaches beyond a window of time tells what came before or after it as well, and so does a straight
+    line to the sample behind it. Where no sample lies inside, start and stop themselves.
+    """
+    half = series.window_ns - series.window_ns // 2
+    first = int(np.searchsorted(series.t_ns, start_ns + half, side="left"))
+    last = int(np.searchsorted(series.t_ns, stop_ns - half, side="right")) - 1
+    return (start_ns, stop_ns) if first > last else (int(series.t_ns[first]), int(series.t_ns[last]))
+
+
 # ---------------------------------------------------------------------------------------------------- levels and areas
 
 

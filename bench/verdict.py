@@ -144,6 +144,16 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """What the checks of an event measured from: the mean power before `at_ns`, and how much less was asked for."""
+
+    event: str
+    at_ns: int
+    baseline_w: float
+    asked_w: float
+
+
+@dataclass(frozen=True, slots=True)
 class CaseVerdict:
     """The verdict on one run."""
 
@@ -155,6 +165,8 @@ class CaseVerdict:
     checks: tuple[CheckResult, ...] = ()
     reasons: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
+    levels: tuple[Level, ...] = ()
+    """For each event of which something was asked; several where its services differ."""
     expected: Outcome | None = None
     seed: int = 0
     trace_sha256: str = ""

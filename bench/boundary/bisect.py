@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from bench.boundary.answers import ANSWERS, COUNTS, Case, size_for, span_of
 from bench.boundary.site import facts
-from bench.judge import COVERAGE, Rule, judge
+from bench.judge import Rule, judge
+from bench.rounding import COVERAGE
 from bench.services import list_services, load_service
 from bench.services.model import Check, Figure, Service
 from bench.verdict import Outcome, Quantity

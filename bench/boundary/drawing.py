@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from bench.boundary.bisect import Boundary
-from bench.judge import COVERAGE
+from bench.rounding import COVERAGE
 from bench.verdict import Outcome
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1080, 310, 210, 17, 54

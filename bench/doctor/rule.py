@@ -14,8 +14,9 @@ import numpy as np
 
 from bench import measure
 from bench.facts import Series
-from bench.judge import COVERAGE, punctuality
+from bench.judge import punctuality
 from bench.rig_file import AnalyserTable
+from bench.rounding import COVERAGE
 from bench.verdict import Quantity, Validity
 
 if TYPE_CHECKING:

@@ -56,6 +56,10 @@ def _case(case: CaseVerdict) -> dict[str, object]:
         "run": case.folder,
         "reasons": list(case.reasons),
         "not_judged": list(case.not_judged),
+        "levels": [
+            {"event": one.event, "baseline_w": _finite(one.baseline_w), "asked_w": _finite(one.asked_w)}
+            for one in case.levels
+        ],
         "gates": [_gate(gate) for gate in case.gates],
         "checks": [_check(check) for check in case.checks],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench.report.words import COVERAGE
+from bench.rounding import COVERAGE
 from bench.verdict import CheckResult, Quantity
 
 

@@ -7,11 +7,12 @@ nothing itself (templates/report.js does) and judges nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from bench import measure
+from bench import verdict
 from bench.facts import Occurrence, ProfileEvent, RunFacts
 from bench.report.heat import heat_picture
 from bench.report.scene import Edge, Explained, Lane, Level, Line, Panel, Plot, Span, Zoom
@@ -92,13 +93,6 @@ def power_unit(watts: float) -> tuple[str, float]:
     return ("kW", 1e3) if watts >= 2e3 else ("W", 1.0)
 
 
-def baseline_w(facts: RunFacts, event: ProfileEvent) -> float | None:
-    """The level that the checks measure a response to this event from, watts; None where there is none."""
-    first = max(int(facts.power.t_ns[0]), event.start_ns - BASELINE_NS)
-    base = measure.baseline(facts.power, first, event.start_ns)
-    return base.mean.value if isinstance(base, measure.Baseline) else None
-
-
 def _power_panel(case: CaseVerdict, facts: RunFacts, axis: _Axis, explained: list[Explained]) -> Panel:
     t_ns, power = thin(facts.power.t_ns, facts.power.value, around=axis.detail_ns)
     unit, watts = power_unit(max(float(np.nanmax(np.abs(power))), facts.nominal_w))
@@ -117,7 +111,7 @@ def _power_panel(case: CaseVerdict, facts: RunFacts, axis: _Axis, explained: lis
     else:
         lines = []
     lines.insert(0, Line("P", "power", "power", encode(power / watts, _quantum(power / watts))))
-    levels = _levels(facts, axis, unit, watts, explained)
+    levels = _levels(case, facts, axis, unit, watts, explained)
     edges = _edges(case, axis, unit, watts, explained)
     marks = [level.value for level in levels] + [line for e in edges for line in (e.low, e.high) if line is not None]
     reach = [float(np.nanmin(power)) / watts, float(np.nanmax(power)) / watts, *marks]
@@ -126,25 +120,39 @@ def _power_panel(case: CaseVerdict, facts: RunFacts, axis: _Axis, explained: lis
     return Panel("power", label, unit, min(0.0, 1.1 * min(reach)), high, axis.coded(t_ns), lines, levels, edges)
 
 
-def _levels(facts: RunFacts, axis: _Axis, unit: str, watts: float, explained: list[Explained]) -> list[Level]:
+def _levels(
+    case: CaseVerdict, facts: RunFacts, axis: _Axis, unit: str, watts: float, explained: list[Explained]
+) -> list[Level]:
+    """Nominal power, and the levels that the verdict says its checks measured from."""
     start, stop = axis.seconds(axis.start_ns), axis.seconds(axis.stop_ns)
     levels = [Level("N", "nominal", start, stop, facts.nominal_w / watts, "nominal")]
     nominal = f"{number(facts.nominal_w / watts, 5)} {unit}"
     explained.append(Explained("N", "nominal", f"nominal power of the site, every miner hashing: {nominal}"))
-    for place, event in enumerate(facts.events, 1):
-        level_w = None if event.kind in ("quiet", "return") else baseline_w(facts, event)
-        if level_w is None:
+    places = {event.id: (place, event) for place, event in enumerate(facts.events, 1)}
+    for more, level in _numbered(level for level in case.levels if level.event in places):
+        place, event = places[level.event]
+        tag, until = f"{place}{more}", axis.clip(event.stop_ns)
+        left, base = axis.clip(level.at_ns - BASELINE_NS), level.baseline_w / watts
+        before = "it" if level.at_ns == event.start_ns else f"{number(axis.seconds(level.at_ns))} s"
+        levels.append(Level(f"B{tag}", "baseline", left, until, base, "baseline"))
+        text = f"baseline of E{place}: mean power of the {number(BASELINE_NS / 1e9)} s before {before}"
+        explained.append(Explained(f"B{tag}", "baseline", f"{text}, {number(base, 5)} {unit}"))
+        if level.asked_w <= 0:
             continue
-        left, right = axis.clip(event.start_ns - BASELINE_NS), axis.clip(event.stop_ns)
-        levels.append(Level(f"B{place}", "baseline", left, right, level_w / watts, "baseline"))
-        text = f"baseline of E{place}: mean power of the {number(BASELINE_NS / 1e9)} s before it"
-        explained.append(Explained(f"B{place}", "baseline", f"{text}, {number(level_w / watts, 5)} {unit}"))
-        if facts.commitment_w > 0:
-            committed = (level_w - facts.commitment_w) / watts
-            levels.append(Level(f"C{place}", "committed", axis.clip(event.start_ns), right, committed, "committed"))
-            text = f"committed level of E{place}: baseline less the {number(facts.commitment_w / watts, 5)} {unit} sold"
-            explained.append(Explained(f"C{place}", "committed", f"{text}, {number(committed, 5)} {unit}"))
+        asked, sold = level.asked_w / watts, level.asked_w == facts.commitment_w
+        name, how = ("committed", "sold") if sold else ("dispatched", "that the dispatch asked for")
+        levels.append(Level(f"C{tag}", "committed", axis.clip(event.start_ns), until, base - asked, name))
+        text = f"{name} level of E{place}: baseline less the {number(asked, 5)} {unit} {how}"
+        explained.append(Explained(f"C{tag}", "committed", f"{text}, {number(base - asked, 5)} {unit}"))
     return levels
+
+
+def _numbered(levels: Iterable[verdict.Level]) -> Iterator[tuple[str, verdict.Level]]:
+    """Each level with a letter that tells it from the others of its event; the first has none."""
+    seen: Counter[str] = Counter()
+    for level in levels:
+        yield ("" if not seen[level.event] else chr(ord("a") + seen[level.event])), level
+        seen[level.event] += 1
 
 
 def _edges(case: CaseVerdict, axis: _Axis, unit: str, watts: float, explained: list[Explained]) -> list[Edge]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal
 
+from bench.rounding import number as number  # a page asks this module for all it says
+from bench.rounding import quantity_text
 from bench.verdict import (
     CaseVerdict,
     CheckResult,
@@ -21,11 +22,6 @@ from bench.verdict import (
     Validity,
     Verdict,
 )
-
-COVERAGE = 2.0
-"""Expanded uncertainty U = COVERAGE times the standard one: about 95 % for a normal distribution (GUM 6.3.3)."""
-
-_NEGLIGIBLE = 1e-6  # an uncertainty beyond the six digits shown is that of the arithmetic
 
 GLYPHS = {
     "PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "VOID": "∅", "ABORTED": "■", "ERROR": "!", "DONE": "·",
@@ -41,8 +37,6 @@ GRADES = {
     "GK": "general knowledge",
     "estimate": "estimate, no source",
 }
-_DUST = 1e-7
-"""What is smaller is the rounding of sums of watts, in whatever unit it is shown."""
 _FIRM_GRADES = frozenset({"S", "T", "M"})
 
 
@@ -117,29 +111,13 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def number(value: float, digits: int = 6) -> str:
-    """A number to `digits` significant digits, without exponent between 1e-4 and 1e15."""
-    if not math.isfinite(value):
-        return "not a finite number"
-    if value == 0 or 1e-4 <= abs(value) < 1e15:
-        return _plain(f"{value:.{digits}g}")
-    return f"{value:.{digits}g}"
-
-
 def value_text(measured: Measured) -> str:
     """`0.213 ± 0.004 s` with the expanded uncertainty, or the words for a value that is not there."""
     if isinstance(measured, NotReached):
         return "never reached"
     if not isinstance(measured, Quantity) or not math.isfinite(measured.value):
         return "not computable"
-    unit, factor = _shown(measured.unit)
-    value, expanded = factor * measured.value, factor * COVERAGE * measured.u
-    if abs(value) < _DUST and expanded < _DUST:
-        return f"0 {unit}".rstrip()
-    if not (math.isfinite(expanded) and expanded > max(_NEGLIGIBLE * abs(value), 1e-9)):
-        return f"{number(value)} {unit}".rstrip()
-    decimals = min(9, max(0, 1 - math.floor(math.log10(expanded))))
-    return f"{value:.{decimals}f} ± {expanded:.{decimals}f} {unit}".rstrip()
+    return quantity_text(measured, *_shown(measured.unit))
 
 
 def missing_text(measured: Measured) -> str:
@@ -174,7 +152,3 @@ def margin_text(check: CheckResult) -> str:
 def _shown(unit: str) -> tuple[str, float]:
     """The unit people read, and the factor that brings a value into it."""
     return {"fraction": ("%", 100.0), "1": ("", 1.0)}.get(unit, (unit, 1.0))
-
-
-def _plain(text: str) -> str:
-    return format(Decimal(text), "f")

@@ -1,6 +1,6 @@
 """The reference page of the self-test, made from the result of a whole one: `python -m bench.selftest.page`.
 
-Owns the layout of docs/reference/selftest.md; what a result says is `result.py`'s. With `--from FILE` a result that
+Owns the layout of docs/reference/selftest.md; what a result says is `result.py`'s. With `--from FOLDER` a result that
 `ramprig selftest --out` has written is taken instead of a new one.
 """
 

@@ -14,7 +14,7 @@ import numpy as np
 from bench import measure
 from bench.facts import Series
 from bench.services.deployment import Deployment
-from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.finding import IDLE, Arguments, Finding, Formula, Skip
 from bench.services.treatment import TREATMENT
 from bench.verdict import Band, Measured, NotComputable, NotReached, Quantity
 
@@ -34,15 +34,25 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     stop = min(d.start_ns + _ns(a["deadline"] + a["for_good"]), d.until_ns)
     level = a["low"] * d.asked_w
     measured = measure.reach_time(d.reduction, d.start_ns, stop, level)
-    doubtful = False
+    doubtful, note = False, ""
+    soonest = measure.reach_time(replace(d.reduction, u=0.0), d.start_ns, stop, level - 2 * d.reduction.u)
+    # late by the most favourable reading of the trace is late, however near the level the site then hovers
+    beyond = isinstance(soonest, Quantity) and a.most is not None and soonest.value - 2 * soonest.u > a.most
+    if beyond and isinstance(soonest, Quantity) and d.reduction.u > 0:
+        note = f"By the most favourable reading of the meter it took {soonest.value:.4g} s."
+    first = measure.reaction_time(d.reduction, d.start_ns, stop, level)
+    came = measured.value if isinstance(measured, Quantity) else np.inf
+    if isinstance(first, Quantity) and first.value <= a["deadline"] < came:
+        note = f"It was there after {first.value:.4g} s, but not for good."
+    if isinstance(measured, Quantity) and measured.value == 0.0:
+        note = "It was delivered already when the clock started."
     if isinstance(measured, NotReached):
-        near = measure.reach_time(d.reduction, d.start_ns, stop, level - 2 * d.reduction.u)
-        doubtful = d.reduction.u > 0 and isinstance(near, Quantity)
+        doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not beyond
         last = _share(measure.value_at(d.reduction, stop), d.asked_w)
         at_end = f"; at the end {last.value:.1%} were delivered" if isinstance(last, Quantity) else ""
         measured = NotReached(f"not {a['low']:.0%} for good within {(stop - d.start_ns) / _S:g} s{at_end}")
     band = Band(f"at least {a['low']:.0%}", d.start_ns + _ns(a["deadline"]), stop, high_w=d.p0.value - level)
-    return Finding(measured, (band,), doubtful=doubtful)
+    return Finding(measured, (band,), note, doubtful=doubtful, beyond=beyond)
 
 
 def hold(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -52,14 +62,17 @@ def hold(d: Deployment, a: Arguments) -> Finding | Skip:
     counts from the clock's start, or from `since` after it.
     """
     begin = d.start_ns + _ns(a["deadline"] + a["for_good"])
+    if begin <= d.base_at_ns:
+        return Skip("what is due at once is measured from the level before an earlier event, and the run has none")
     stop, unproven = _obligation(d, a.get("sustain"), a.get("since") or 0.0)
     if begin >= stop:
         return Skip(f"the event ended after {(stop - d.start_ns) / _S:g} s, before there was anything to hold")
     level = a["low"] * d.asked_w
-    inside = measure.share_inside(d.reduction, begin, stop, level)
+    seen = measure.whole(d.reduction, begin, stop)
+    inside = measure.share_inside(d.reduction, *seen, level)
     note = f"Inside for {inside.value:.2%} of {(stop - begin) / _S:g} s." if isinstance(inside, Quantity) else ""
     band = Band(f"at least {a['low']:.0%}", begin, stop, high_w=d.p0.value - level)
-    return Finding(_share(measure.minimum(d.reduction, begin, stop), d.asked_w), (band,), note, unproven)
+    return Finding(_share(measure.minimum(d.reduction, *seen), d.asked_w), (band,), note, unproven)
 
 
 def peak(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -100,7 +113,8 @@ def sag(d: Deployment, a: Arguments) -> Finding | Skip:
     if late:
         return Skip(late)
     at = d.start_ns + _ns(a["after"])
-    known = _known(measure.value_at(d.reduction, at), measure.minimum(d.reduction, at, d.until_ns))
+    stop = max(at, measure.whole(d.reduction, at, d.until_ns)[1])
+    known = _known(measure.value_at(d.reduction, at), measure.minimum(d.reduction, at, stop))
     if isinstance(known, NotComputable):
         return Finding(known)
     then, least = known
@@ -114,7 +128,8 @@ def steady(d: Deployment, a: Arguments) -> Finding | Skip:
     late = _too_short(d, a["window"])
     if late:
         return Skip(late)
-    measured = _share(measure.mean(d.reduction, d.until_ns - _ns(a["window"]), d.until_ns), d.asked_w)
+    seen = measure.whole(d.reduction, d.until_ns - _ns(a["window"]), d.until_ns)
+    measured = _share(measure.mean(d.reduction, *seen), d.asked_w)
     if isinstance(measured, Quantity):
         measured = replace(measured, value=measured.value - 1.0)
     return Finding(measured)
@@ -134,27 +149,28 @@ _TAIL_NS = 50_000_000
 def stay_after(d: Deployment, a: Arguments) -> Finding | Skip:
     """The least share delivered during `span` after the release instant: coming back too soon shows here."""
     if not d.released or d.release_ns + _ns(a["span"]) > d.end_ns:
-        return Skip("the recording ends before the return may begin")
+        return Skip(f"{d.ended} before the return may begin")
     stop = d.release_ns + _ns(a["span"])
     low = a.least or 0.0
     band = Band("not yet", d.release_ns, stop, high_w=d.p0.value - low * d.asked_w)
-    return Finding(_share(measure.minimum(d.reduction, d.release_ns, stop), d.asked_w), (band,))
+    seen = measure.whole(d.reduction, d.release_ns, stop)
+    return Finding(_share(measure.minimum(d.reduction, *seen), d.asked_w), (band,))
 
 
 def restored(d: Deployment, a: Arguments) -> Finding | Skip:
     """Seconds from `delay` after the release until no more than `tolerance` is delivered, for good."""
     begin = d.release_ns + _ns(a.get("delay") or 0.0)
     if not d.released or begin >= d.end_ns:
-        return Skip("the recording ends before the site may return")
+        return Skip(f"{d.ended} before the site may return")
     if not moved(d):
         return Skip("the site never moved, so it had nothing to return from")
     measured = measure.reach_time(d.reduction, begin, d.end_ns, None, a["tolerance"] * d.asked_w)
     seen = (d.end_ns - begin) / _S
     if isinstance(measured, NotReached) and a.most is not None and seen < a.most:
         if seen >= _BOOT_S and not _begun(d, begin):
-            reason = f"nothing had come back {seen:g} s after it could, where the recording ends"
+            reason = f"nothing had come back {seen:g} s after it could, where {d.ended}"
             return Finding(NotReached(f"{reason}; {a.most:g} s are allowed"), doubtful=True)
-        return Skip(f"not back {seen:g} s after it could be, where the recording ends; {a.most:g} s are allowed")
+        return Skip(f"not back {seen:g} s after it could be, where {d.ended}; {a.most:g} s are allowed")
     return Finding(measured)
 
 
@@ -172,28 +188,31 @@ def fall(d: Deployment, a: Arguments) -> Finding | Skip:
 
 
 def rise(d: Deployment, a: Arguments) -> Finding | Skip:
-    """The largest rise of consumption over any `window` after the release, in watts."""
-    return _moving(d, d.power, a["window"], None, rising=True)
+    """The largest rise of consumption over any `window` on the way back, in watts: from full delivery on, released
+    or not."""
+    return _moving(_back(d), d.power, a["window"], None, rising=True)
 
 
 def rise_share(d: Deployment, a: Arguments) -> Finding | Skip:
     """As `rise`, as a share of the site's nominal consumption."""
-    return _moving(d, d.power, a["window"], d.facts.nominal_w, rising=True)
+    return _moving(_back(d), d.power, a["window"], d.facts.nominal_w, rising=True)
 
 
 def rebound(d: Deployment, a: Arguments) -> Finding | Skip:
-    """The highest consumption within `span` after the release, as a share of the level before the event."""
-    stayed = _stayed(d)
+    """The highest consumption on the way back and until `span` after the release, as a share of the level before the
+    event."""
+    way = _back(d)
+    stayed = _stayed(way)
     if stayed:
         return Skip(stayed)
     asked = d.release_ns + _ns(a["span"])
     stop = min(asked, d.end_ns)
     high = a.most or 1.0
-    band = Band(f"at most {high:.0%} of before", d.release_ns, stop, high_w=high * d.p0.value)
+    band = Band(f"at most {high:.0%} of before", way.release_ns, stop, high_w=high * d.p0.value)
     short = (
         "" if stop == asked else f"{(stop - d.release_ns) / _S:g} s of the {a['span']:g} s after the return were seen"
     )
-    return Finding(measure.rebound(d.power, d.release_ns, stop, d.p0), (band,), unproven=short)
+    return Finding(measure.rebound(d.power, way.release_ns, stop, d.p0), (band,), unproven=short)
 
 
 def support(d: Deployment, a: Arguments) -> Finding | Skip:
@@ -204,7 +223,9 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
     if not isinstance(arrived.measured, Quantity):
         return Finding(arrived.measured, doubtful=arrived.doubtful)
     begin = d.start_ns + _ns(arrived.measured.value)
-    settled = begin + _ns(4 * arrived.measured.u)  # while it arrives it has not left, whatever the last watts do
+    # while it arrives it has not left, whatever the last watts do; and it has not before its arrival was judged
+    judged = min(d.start_ns + _ns(a["deadline"] + a["for_good"]), d.until_ns)
+    settled = min(begin + _ns(4 * arrived.measured.u), max(begin, judged))
     ended = _falls_below(d, a["low"] * (1 - 1e-6), settled)
     left = None if ended is None else settled + _ns(ended.value)
     limit = a.get("faster_than")
@@ -218,7 +239,7 @@ def support(d: Deployment, a: Arguments) -> Finding | Skip:
             return Skip(f"it returned at {speed.measured.value:.1%} per second, no faster than {limit:.0%}")
     length = ((d.end_ns if left is None else left) - begin) / _S
     if left is None and a.least is not None and length < a.least:
-        return Finding(NotComputable(f"the recording ends {length:g} s after full delivery"))
+        return Finding(NotComputable(f"{d.ended} {length:g} s after full delivery"))
     return Finding(Quantity(length, "s", float(np.hypot(arrived.measured.u, 0.0 if ended is None else ended.u))))
 
 
@@ -260,8 +281,11 @@ def linear(d: Deployment, a: Arguments) -> Finding | Skip:
 
 def still(d: Deployment, a: Arguments) -> Finding | Skip:
     """The largest departure from the level before, as a share of it, during `span` of the event."""
-    stop = min(d.event.start_ns + _ns(a["span"]), d.event.stop_ns, d.end_ns)
-    begin = d.event.start_ns
+    if d.p0.value <= 0:
+        return Finding(NotComputable(IDLE))
+    begin, asked = d.event.start_ns, d.event.start_ns + _ns(a["span"])
+    stop = min(asked, d.event.stop_ns, d.end_ns)
+    short = "" if stop == asked else f"{(stop - begin) / _S:g} s of the {a['span']:g} s of the rule were seen"
     known = _known(measure.minimum(d.power, begin, stop), measure.maximum(d.power, begin, stop))
     if isinstance(known, NotComputable):
         return Finding(known)
@@ -270,14 +294,14 @@ def still(d: Deployment, a: Arguments) -> Finding | Skip:
     u = float(np.hypot(high.u, d.p0.u))
     share = a.most or 0.0
     band = Band("no movement", begin, stop, d.p0.value * (1 - share), d.p0.value * (1 + share))
-    return Finding(_scaled(Quantity(worst, "W", u), d.p0.value, "fraction"), (band,))
+    return Finding(_scaled(Quantity(worst, "W", u), d.p0.value, "fraction"), (band,), unproven=short)
 
 
 def highest(d: Deployment, a: Arguments) -> Finding | Skip:
     """The highest consumption from `since` to `until` after the event's start, in watts."""
     begin, stop = d.event.start_ns + _ns(a["since"]), d.event.start_ns + _ns(a["until"])
     if stop > d.end_ns:
-        return Skip(f"the recording ends {(d.end_ns - d.event.start_ns) / _S:g} s after the event's start")
+        return Skip(f"{d.ended} {(d.end_ns - d.event.start_ns) / _S:g} s after the event's start")
     band = () if a.most is None else (Band(f"at most {a.most / 1e3:g} kW", begin, stop, high_w=a.most),)
     return Finding(measure.maximum(d.power, begin, stop), band)
 
@@ -352,7 +376,7 @@ def _too_short(d: Deployment, needed_s: float) -> str:
 def _obligation(d: Deployment, sustain_s: float | None, since_s: float = 0.0) -> tuple[int, str]:
     """Until when something must be held, and what of it the run was too short to show."""
     if sustain_s is None:
-        return d.until_ns, "" if d.released else "the recording ends before the recall"
+        return d.until_ns, "" if d.released else f"{d.ended} before the recall"
     begin = d.start_ns + _ns(since_s)
     if begin + _ns(sustain_s) <= d.until_ns:
         return begin + _ns(sustain_s), ""
@@ -366,10 +390,23 @@ def moved(d: Deployment) -> bool:
     return isinstance(most, Quantity) and most.value >= MOVED * d.asked_w
 
 
+def _back(d: Deployment) -> Deployment:
+    """The deployment as if it had been released when delivery was full: who returns unasked has returned as well.
+
+    Full is what comes within `MOVED` of the most that was delivered. A site that waits is not changed by it: its
+    consumption does not rise before the release.
+    """
+    most = measure.maximum(d.reduction, d.start_ns, max(d.until_ns, d.start_ns))
+    if not isinstance(most, Quantity):
+        return d
+    full = measure.reaction_time(d.reduction, d.start_ns, d.until_ns, most.value - MOVED * d.asked_w)
+    return replace(d, release_ns=d.start_ns + _ns(full.value), released=True) if isinstance(full, Quantity) else d
+
+
 def _stayed(d: Deployment) -> str:
     """Why there is no return to judge; empty where there is one."""
     if not d.released or d.release_ns >= d.end_ns:
-        return "the recording ends before the site may return"
+        return f"{d.ended} before the site may return"
     if not moved(d):
         return "the site never moved, so it had nothing to return from"
     known = _known(measure.value_at(d.power, d.release_ns), measure.maximum(d.power, d.release_ns, d.end_ns))

@@ -25,7 +25,7 @@ class Deployment:
 
     `power` is consumption, `reduction` is P0 - P; `asked_w` is what must be delivered. The obligation runs from
     `start_ns` to `until_ns`; the site may come back at `release_ns`; up to `end_ns` the trace belongs to this event.
-    `released` is False where the recording ends first.
+    `released` is False where the trace ends first.
     """
 
     facts: RunFacts
@@ -40,6 +40,15 @@ class Deployment:
     release_ns: int
     end_ns: int
     released: bool
+    base_at_ns: int = 0
+    """The instant before which the site's level counts."""
+    left_out: str = ""
+    """What of the event is asked of nobody here; empty where that is nothing."""
+
+    @property
+    def ended(self) -> str:
+        """What ends the trace of this event."""
+        return "the recording ends" if self.end_ns >= self.facts.stop_ns else "the next event begins"
 
 
 def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str:
@@ -51,8 +60,7 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         return start
     release, released = _release(facts, clock, event, start, end)
     base_at = event.start_ns if clock.baseline == "event" else min(e.start_ns for e in facts.events)
-    first = int(facts.power.t_ns[0]) if facts.power.t_ns.size else base_at
-    base = measure.baseline(facts.power, max(first, base_at - BASELINE_NS), base_at)
+    base = measure.baseline(facts.power, *baseline_span(facts.power, base_at))
     if isinstance(base, NotComputable):
         return f"the power before the event is not known: {base.reason}"
     asked = facts.commitment_w
@@ -74,12 +82,36 @@ def find(facts: RunFacts, clock: Clock, event: ProfileEvent) -> Deployment | str
         release_ns=release,
         end_ns=end,
         released=released,
+        base_at_ns=base_at,
+        left_out=_left_out(facts, clock, event, start),
     )
 
 
+def _left_out(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int) -> str:
+    """That a dispatch was lowered before its last instruction, which is the one that counts."""
+    if clock.starts != "dispatch":
+        return ""
+    signal = facts.signals["dispatch"]
+    first = _leaves(signal, _before(signal, event.start_ns), event.start_ns, start)
+    if first is None or first >= start:
+        return ""
+    return f"what was asked before its last instruction, {(start - first) / 1e9:g} s after its first"
+
+
+def baseline_span(power: Series, at_ns: int) -> tuple[int, int]:
+    """The stretch before `at_ns` whose mean is the level before an event; no sample in it has seen the event."""
+    first = int(power.t_ns[0]) if power.t_ns.size else at_ns
+    start = max(first, at_ns - BASELINE_NS)
+    return start, measure.whole(power, start, at_ns)[1]
+
+
 def _end(facts: RunFacts, event: ProfileEvent) -> int:
-    """The next event's start or the end of the run; a `return` belongs to the event before it."""
-    later = [e.start_ns for e in facts.events if e.start_ns > event.start_ns and e.kind != "return"]
+    """The start of the next event after this one, or the end of the run; a `return` belongs to the event before it.
+
+    An event that begins while this one lasts ends nothing: what was asked is asked until it is released.
+    """
+    over = max(event.stop_ns, event.start_ns + 1)
+    later = [e.start_ns for e in facts.events if e.start_ns >= over and e.kind != "return"]
     return min([facts.stop_ns, *later])
 
 
@@ -91,8 +123,7 @@ def _start(facts: RunFacts, clock: Clock, event: ProfileEvent, stop: int) -> int
     if signal is None:
         return f"the run has no {clock.starts} signal"
     if clock.starts == "dispatch":
-        before = _before(signal, event.start_ns)
-        fall = _leaves(signal, before, event.start_ns, stop)
+        fall = _last_fall(signal, event.start_ns, stop)
         return "the dispatch asked for no reduction" if fall is None else fall
     assert clock.level is not None  # noqa: S101 the file reader gives every frequency clock its level
     level = clock.level.value
@@ -124,7 +155,8 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
         found.append(_rises(dispatch, lowest, at, end))
     if clock.release == "frequency" and frequency is not None and clock.release_level is not None:
         at, _ = _lowest(frequency, start, min(event.stop_ns, end))
-        back = frequency.first_crossing(clock.release_level.value, falling=False, start=at, stop=end)
+        stays_ns = 0 if clock.release_for is None else round(clock.release_for.value * 1e9)
+        back = _back(frequency, clock.release_level.value, stays_ns, at, end)
         return (end, False) if back is None else (back, True)
     instants = [instant for instant in found if instant is not None]
     if instants:
@@ -132,6 +164,17 @@ def _release(facts: RunFacts, clock: Clock, event: ProfileEvent, start: int, end
     if clock.release == "recall":
         return end, False  # no message came: nothing was recalled, whatever the profile calls the event's end
     return min(event.stop_ns, end), event.stop_ns < facts.stop_ns
+
+
+def _back(signal: Signal, level: float, stays_ns: int, start: int, stop: int) -> int | None:
+    """The first instant from which the signal is at `level` or above for as long as `stays_ns`, or to `stop`."""
+    at = start
+    while (back := signal.first_crossing(level, falling=False, start=at, stop=stop)) is not None:
+        gone = _leaves(signal, level, back, min(back + stays_ns, stop))
+        if gone is None:
+            return back
+        at = gone + 1  # the last instant at the level: from the next on it is below
+    return None
 
 
 def _before(signal: Signal, instant: int) -> float:
@@ -154,6 +197,21 @@ def _lowest(signal: Signal, start: int, stop: int) -> tuple[int, float]:
     knots = [(start, signal.at(start)), *_knots(signal, start, stop)[1:]]
     low = min(value for _, value in knots)
     return max(t for t, value in knots if value == low), low
+
+
+def _last_fall(signal: Signal, start: int, stop: int) -> int | None:
+    """When the fall to the lowest value over [start, stop] begins; None where the signal falls no further than before.
+
+    A dispatch that is lowered twice asks for its last amount from its last instruction on, not from its first.
+    """
+    knots = _knots(signal, start, stop)
+    low = min(value for _, value in knots)
+    if low >= knots[0][1]:
+        return None
+    place = next(index for index, (_, value) in enumerate(knots) if value == low)
+    while place > 1 and knots[place - 2][1] > knots[place - 1][1]:
+        place -= 1
+    return knots[place - 1][0]
 
 
 def _leaves(signal: Signal, level: float, start: int, stop: int) -> int | None:

@@ -37,6 +37,7 @@ class ClockTable(Table):
     reaches: str | None = None
     within: str | None = None
     release_level: str | None = None
+    release_for: str | None = None
     baseline: Literal["event", "run"] = "event"
 
 
@@ -150,12 +151,15 @@ class _Assembly:
             reaches=self._named(f"{key}.reaches", table.reaches, "Hz"),
             within=self._named(f"{key}.within", table.within, "s"),
             release_level=self._named(f"{key}.release_level", table.release_level, "Hz"),
+            release_for=self._named(f"{key}.release_for", table.release_for, "s"),
             baseline=table.baseline,
         )
         if clock.starts == "frequency" and clock.level is None:
             raise self._bad(f"{key}.level", "is missing", "name the figure with the trigger frequency")
         if clock.release == "frequency" and clock.release_level is None:
             raise self._bad(f"{key}.release_level", "is missing", "name the figure with the frequency of return")
+        if clock.release_for is not None and clock.release != "frequency":
+            raise self._bad(f"{key}.release_for", "is for a release by frequency", "remove it")
         if (clock.reaches is None) != (clock.within is None):
             raise self._bad(key, "has only one of reaches and within", "give both or neither")
         return clock

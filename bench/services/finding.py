@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from bench.services.deployment import Deployment
 from bench.verdict import Band, Measured
 
+IDLE = "the site drew no power before the event"
+"""Why there is no share of the level before: a site that was off, or fed power in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -32,7 +35,8 @@ class Arguments:
 class Finding:
     """What a formula found. `note` joins the check's sentence; `unproven` says what the run was too short to show.
 
-    `doubtful`: never reached, but within the uncertainty of the trace.
+    `doubtful`: never reached, but within the uncertainty of the trace. `beyond`: outside of the limit by any reading of
+    the trace, however uncertain the value itself is.
     """
 
     measured: Measured
@@ -40,6 +44,7 @@ class Finding:
     note: str = ""
     unproven: str = ""
     doubtful: bool = False
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Clock:
 
     `starts`: the frequency falls to `level` (or leaves it, `strict`), the dispatched power falls, or the event begins.
     `reaches` and `within`: the frequency must get that low that soon, else the event is not the test this rule means.
-    `release`: the recall message, the frequency back at `release_level`, the dispatch raised, or the event's end.
+    `release`: the recall message, the frequency back at `release_level` (and there for `release_for`), the dispatch
+    raised, or the event's end.
     `baseline`: power before this event, or before the first event of the run.
     """
 
@@ -76,6 +77,7 @@ class Clock:
     reaches: Figure | None = None
     within: Figure | None = None
     release_level: Figure | None = None
+    release_for: Figure | None = None
     baseline: Literal["event", "run"] = "event"
 
 

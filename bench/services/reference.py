@@ -92,10 +92,11 @@ def _start(service: Service) -> str:
 
 def _end(service: Service) -> str:
     clock = service.clock
+    stays = "" if clock.release_for is None else f" and stays there for {clock.release_for}"
     return {
         "recall": "at the recall message, and never without one",
         "recall_or_event": "at the recall message, or where there is none at the event's end",
-        "frequency": f"when the frequency is back at {clock.release_level}",
+        "frequency": f"when the frequency is back at {clock.release_level}{stays}",
         "dispatch": "when the dispatched power rises or the recall message comes",
         "event": "at the event's end",
     }[clock.release]

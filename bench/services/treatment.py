@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench import measure
 from bench.facts import Phases
 from bench.services.deployment import Deployment
-from bench.services.finding import Arguments, Finding, Formula, Skip
+from bench.services.finding import IDLE, Arguments, Finding, Formula, Skip
 from bench.verdict import NotComputable, Quantity
 from emulator.catalogue import Phase
 
@@ -49,7 +49,9 @@ def hard_cuts(d: Deployment, a: Arguments) -> Finding:
     if phases is None:
         return _unknown()
     t_ns, row, before, phase = _changes(phases)
-    cut = (phase == Phase.OFF) & np.isin(before, _AT_WORK) & (t_ns >= d.event.start_ns) & (t_ns < d.end_ns)
+    begin = d.event.start_ns
+    stop = min([d.end_ns, *(e.start_ns for e in d.facts.events if e.start_ns > begin and e.kind != "return")])
+    cut = (phase == Phase.OFF) & np.isin(before, _AT_WORK) & (t_ns >= begin) & (t_ns < stop)
     return Finding(Quantity(float(np.unique(row[cut]).size), "1"))
 
 
@@ -89,18 +91,21 @@ def ridden_through(d: Deployment, a: Arguments) -> Finding | Skip:
     stop = min(d.event.stop_ns, d.end_ns)
     if voltage is None:
         return Skip("the run has no voltage signal")
+    if d.p0.value <= 0:
+        return Finding(NotComputable(IDLE))
     least: Quantity | None = None
     at = d.event.start_ns
-    while (down := voltage.first_crossing(a["level"], falling=True, start=at, stop=stop)) is not None:
+    below = a["level"] * (1 - 1e-9)  # a voltage that comes back to the level itself is in no further dip
+    while (down := voltage.first_crossing(below, falling=True, start=at, stop=stop)) is not None:
         back = voltage.first_crossing(a["level"], falling=False, start=down + 1, stop=stop)
         if back is None:
             break
         at = back + 1
-        again = voltage.first_crossing(a["level"], falling=True, start=at, stop=stop) or stop
+        again = voltage.first_crossing(below, falling=True, start=at, stop=stop) or stop
         begin = back + round(a["after"] * _S)
         if begin >= again:
             continue
-        found = measure.minimum(d.power, begin, again)
+        found = measure.minimum(d.power, *measure.whole(d.power, begin, again))
         if isinstance(found, NotComputable):
             return Finding(found)
         least = found if least is None or found.value < least.value else least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -51,6 +51,19 @@ def facts(
         complete=True,
         contacts={"meter": 1000, "miner": 20},
     )
+
+
+def played(
+    events: Sequence[tuple[str, str, float, float]], signals: Mapping[str, Points], response: Points,
+    duration_s: float, *, hz: float = 60.0, u: float = 0.0,
+) -> RunFacts:  # fmt: skip
+    """The facts of a run of events (id, kind, start, stop) and signals (corners), seconds after the profile's zero."""
+    drawn = {
+        name: Signal([round(at * S) for at, _ in points], [value for _, value in points])
+        for name, points in signals.items()
+    }
+    spans = tuple(ProfileEvent(name, kind, round(start * S), round(stop * S)) for name, kind, start, stop in events)
+    return facts(Timeline(drawn, spans, round(duration_s * S), {}), response, hz=hz, u=u)
 
 
 def shed(timeline: Timeline, delay_s: float, share: float = 1.0, back_s: float = 5.0, ramp_s: float = 60.0) -> Points:

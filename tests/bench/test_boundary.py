@@ -16,8 +16,9 @@ from bench.boundary.answers import ANSWERS, COUNTS
 from bench.boundary.bisect import Boundary, Probe, boundary, bounds, families, found
 from bench.boundary.drawing import drawing, unit_of
 from bench.boundary.site import Answer, S, Size, facts
-from bench.judge import COVERAGE, judge
+from bench.judge import judge
 from bench.machine.script import Ceiling, Frame, Script, write
+from bench.rounding import COVERAGE
 from bench.services import load_service
 from bench.services.checks import FORMULAS
 from bench.services.model import Check, Figure, Service

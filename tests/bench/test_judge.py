@@ -131,6 +131,14 @@ def test_a_plateau_just_under_the_level_is_inconclusive_for_an_uncertain_meter_a
     assert reach(4000.0) is Outcome.INCONCLUSIVE
 
 
+def test_a_reason_has_the_digits_that_tell_its_value_from_the_limit() -> None:
+    close = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, 0.25004))
+    reason = judge(close, [FFR]).reasons[0]
+    assert reason.startswith("FAIL: ercot_rrs_ffr.reach on deployment: 250.04 ms; limit x <= 250 ms"), reason
+    gone = facts("ercot_rrs_ufr_short", lambda timeline: [*shed(timeline, 0.3)[:3], (60, 1), (60, 1e-12)])
+    assert any("stay_off on deployment: 0 %; limit 95 % <= x" in one for one in judge(gone, [UFR]).reasons)
+
+
 # ------------------------------------------------------------------------------------------------- the null controller
 
 
@@ -160,6 +168,18 @@ def test_a_controller_that_never_spoke_makes_a_quiet_run_void() -> None:
     assert silent.validity is Validity.VOID
     assert gate(silent, "contact").value == "no request"
     assert judge(replace(quiet, contacts={}), [QUIET]).validity is Validity.VOID
+
+
+def test_a_verdict_says_from_which_levels_its_checks_measured() -> None:
+    (level,) = judge(GOOD, [FFR, RAMP]).levels
+    event = GOOD.events[0]
+    assert (level.event, level.at_ns, level.asked_w) == (event.id, event.start_ns, COMMITMENT_W)
+    assert level.baseline_w == pytest.approx(NOMINAL_W)
+    called = facts("ercot_ecrs_short", [(0, 0)])
+    (dispatched,) = judge(called, [load_service("ercot_ecrs"), load_service("ai_last")]).levels
+    lowest = called.signals["dispatch"].value.min()
+    assert dispatched.asked_w == pytest.approx(NOMINAL_W - lowest), "what the dispatch asks, not what was sold"
+    assert judge(facts("quiet", [(0, 0)]), [QUIET]).levels == ()
 
 
 # ------------------------------------------------------------------------------------------------------ validity gates
@@ -209,6 +229,16 @@ def test_a_dead_meter_voids_the_run() -> None:
     assert judge(replace(GOOD, meter_gap_ns=2 * S), [FFR]).validity is Validity.SUSPECT
 
 
+def test_a_meter_that_says_nothing_for_a_while_is_not_alive_although_its_stamps_go_on() -> None:
+    def silent(seconds: float, begin: int = GOOD.events[0].stop_ns + 100 * S) -> RunFacts:
+        gone = (GOOD.power.t_ns > begin) & (GOOD.power.t_ns < begin + round(seconds * S))
+        return replace(GOOD, power=replace(GOOD.power, value=np.where(gone, np.nan, GOOD.power.value)))
+
+    assert judge(silent(2.0), [FFR]).validity is Validity.SUSPECT
+    assert "longest gap 8.02 s" in voided(silent(8.0), "meter")
+    assert "longest gap 8 s" in voided(silent(100.0, int(GOOD.power.t_ns[-1]) - 8 * S), "meter")
+
+
 def test_a_device_of_the_bench_that_broke_makes_the_run_suspect() -> None:
     verdict = judge(replace(GOOD, device_defects=2), [FFR])
     assert verdict.validity is Validity.SUSPECT
@@ -256,6 +286,17 @@ def test_a_run_judged_by_nothing_is_void() -> None:
     verdict = judge(GOOD, [])
     assert (verdict.outcome, verdict.validity) == (Outcome.DONE, Validity.VOID)
     assert gate(verdict, "judged").value == "0 checks"
+
+
+def test_a_service_of_which_nothing_was_judged_has_not_passed_beside_another_that_has() -> None:
+    def run(delay_s: float) -> RunFacts:
+        whole = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, delay_s)[:3])
+        return replace(whole, stop_ns=whole.events[0].stop_ns + 10 * S)
+
+    assert judge(run(0.2), [FFR]).validity is Validity.VALID
+    assert voided(run(0.2), "judged", FFR, RAMP) == "3 checks 0 checks"
+    late = judge(run(0.4), [FFR, RAMP])
+    assert (late.outcome, late.validity, exit_code(late)) == (Outcome.FAIL, Validity.SUSPECT, 1)
 
 
 # ----------------------------------------------------------------------------------------------- the controller's fault

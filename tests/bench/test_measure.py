@@ -379,3 +379,15 @@ def test_a_noisy_meter_claims_intervals_that_cover_the_truth_in_most_runs() -> N
         found = measure.reach_time(trace, S, 6_900 * MS, 95.0)
         hits += isinstance(found, Quantity) and abs(found.value - truth) <= 2 * found.u
     assert hits >= 0.9 * runs
+
+
+# ------------------------------------------------------------------------------------------------------- whole samples
+
+
+def test_a_sample_is_whole_where_it_averages_over_nothing_outside() -> None:
+    slow = Series(np.arange(10, dtype=np.int64) * S, np.zeros(10), window_ns=S)
+    assert measure.whole(slow, 2 * S, 7 * S) == (3 * S, 6 * S)
+    assert measure.whole(slow, 2 * S - S // 2, 7 * S + S // 2) == (2 * S, 7 * S)
+    assert measure.whole(slow, 2 * S, 2 * S + 1) == (2 * S, 2 * S + 1), "no sample lies inside"
+    fast = Series(np.arange(10, dtype=np.int64) * S, np.zeros(10))
+    assert measure.whole(fast, 2 * S, 7 * S) == (2 * S, 7 * S)

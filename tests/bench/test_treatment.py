@@ -50,6 +50,12 @@ def test_a_hard_cut_is_one_of_a_miner_at_work_during_the_event() -> None:
     assert value("site_conduct", "soft_first", lived((-1.0, 0, Phase.OFF))) == 0, "before the event it was nobody's"
 
 
+def test_a_cut_of_an_event_on_top_of_a_dispatch_is_not_the_dispatchs() -> None:
+    one = lived((20.0, 0, Phase.OFF))
+    on_top = replace(one.events[1], id="on-top", kind="deployment", start_ns=one.events[1].start_ns + 15 * 10**9)
+    assert value("site_conduct", "soft_first", replace(one, events=(*one.events, on_top))) == 0
+
+
 def test_hard_cuts_are_a_dispatchs_alone() -> None:
     one = run("site_conduct", replace(SHED, phases=phases_of([(0.0, 0, Phase.HASHING)], 1)), "deployment")
     assert "soft_first" not in {check.id for check in judge(one, [load_service("site_conduct")]).checks}
@@ -103,6 +109,12 @@ def test_ride_through_is_the_least_consumption_two_seconds_behind_any_dip() -> N
     ]  # fmt: skip
     one = run("ercot_lel_ride_through", Answer(delivery, 60.0, 70.0, signals=dips(5.0, 20.0)), "quiet")
     assert value("ercot_lel_ride_through", "recovered", one) == pytest.approx(80.0, abs=0.1)
+
+
+def test_a_voltage_that_comes_back_to_the_level_itself_is_back() -> None:
+    at_level = {"voltage": [(-15.0, 1.0), (5.0, 1.0), (5.0, 0.3), (5.2, 0.3), (5.2, 0.9), (30.0, 0.9), (30.0, 1.0)]}
+    one = run("ercot_lel_ride_through", Answer([(0.0, 0.0)], 60.0, 70.0, signals=at_level), "quiet")
+    assert value("ercot_lel_ride_through", "recovered", one) == pytest.approx(100.0, abs=0.1)
 
 
 def test_without_a_dip_there_is_nothing_to_ride_through() -> None:

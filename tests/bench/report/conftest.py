@@ -15,6 +15,7 @@ from bench.verdict import (
     CaseVerdict,
     CheckResult,
     Gate,
+    Level,
     Limit,
     Measured,
     NotComputable,
@@ -112,6 +113,7 @@ def site_case(name: str = "ffr_pdu", reach_s: float = 0.213) -> CaseVerdict:
         title="Shed on a frequency dip",
         outcome=came,
         validity=Validity.VALID,
+        levels=(Level("dip", DIP, NOMINAL_W, SHED_W),),
         gates=(
             Gate("complete", "The recording is complete", "stop document found", "present", Validity.VALID),
             Gate("stimulus", "The stimulus took place", "59.74 Hz", "at or below 59.85 Hz", Validity.VALID),

@@ -13,8 +13,7 @@ from bench.report import plot
 from bench.report.scene import Plot
 from bench.report.thin import decode
 from bench.report.twin import twin
-from bench.services import deployment, load_service
-from bench.verdict import Band, CaseVerdict, CheckResult, Outcome
+from bench.verdict import Band, CaseVerdict, CheckResult, Level, Outcome
 from emulator.timeline import Signal
 
 S = 1_000_000_000
@@ -65,20 +64,30 @@ def test_the_drawn_power_is_the_recorded_power(drawn: Plot, run: RunFacts) -> No
     assert power.max() == pytest.approx(run.power.value.max() / 1e3, abs=0.001)
 
 
-def test_baseline_and_committed_level_stand_for_each_event_that_asks_for_a_response(drawn: Plot, run: RunFacts) -> None:
+def test_baseline_and_committed_level_are_those_of_the_verdict(
+    drawn: Plot, run: RunFacts, make_case: Callable[..., CaseVerdict]
+) -> None:
     levels = {level.tag: level.value for level in drawn.panels[0].levels}
-    assert levels["N"] == 650
-    assert levels["B1"] == pytest.approx(650, abs=0.2)
-    assert levels["C1"] == pytest.approx(levels["B1"] - 585)
-    assert "B2" not in levels
-    assert plot.baseline_w(run, replace(run.events[0], start_ns=-1)) is None
+    assert levels == {"N": 650, "B1": 650, "C1": pytest.approx(65)}
+    told = {one.tag: one.text for one in drawn.explained}
+    assert told["B1"] == "baseline of E1: mean power of the 5 s before it, 650 kW"
+    assert told["C1"] == "committed level of E1: baseline less the 585 kW sold, 65 kW"
+    bare = plot.build(replace(make_case(), levels=()), run)
+    assert bare is not None
+    assert [level.tag for level in bare.panels[0].levels] == ["N"], "what nothing was measured from is not drawn"
 
 
-def test_the_drawn_baseline_is_the_one_the_checks_start_from(run: RunFacts) -> None:
-    clock = load_service("ercot_rrs_ffr").clock
-    seen = deployment.find(run, clock, run.events[0])
-    assert isinstance(seen, deployment.Deployment)
-    assert plot.baseline_w(run, run.events[0]) == seen.p0.value
+def test_a_level_that_a_dispatch_or_an_earlier_instant_set_says_so(
+    run: RunFacts, make_case: Callable[..., CaseVerdict]
+) -> None:
+    at = run.armed_ns + 7 * S
+    levels = (Level("dip", run.events[0].start_ns, 640e3, 200e3), Level("dip", at, 650e3, 585e3))
+    drawn = plot.build(replace(make_case(), levels=levels), run)
+    assert drawn is not None
+    told = {one.tag: one.text for one in drawn.explained}
+    assert told["C1"] == "dispatched level of E1: baseline less the 200 kW that the dispatch asked for, 440 kW"
+    assert told["B1b"] == "baseline of E1: mean power of the 5 s before 7 s, 650 kW"
+    assert {level.tag: level.value for level in drawn.panels[0].levels}["C1b"] == pytest.approx(65)
 
 
 def test_dispatch_stands_in_the_power_panel_only_when_it_moves(
