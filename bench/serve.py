@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import signal
 from typing import TYPE_CHECKING
 
 import typer
@@ -54,6 +55,8 @@ def serve(reference: str, inventory: Path | None, seed: int, nominal_hz: float, 
         finally:
             await rig.close()
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what a script starts with "&"
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         clocks.run(main, mode="real")
     except (KeyboardInterrupt, SystemExit):

@@ -124,11 +124,14 @@ class AuradineDevice(MinerDevice):
 
     def _serve_rest(self, request: HttpRequest, now: Instant) -> HttpResponse:
         name = request.path.strip("/")
-        asked = (json_object(request.body) or {}) if request.method == "POST" else {}
-        if name == "token" and request.method == "POST":
-            return self.log_in(asked, now)
-        if not self.is_token(request.headers.get("token", ""), now):
+        asked = json_object(request.body) if request.method == "POST" and request.body.strip() else {}
+        logs_in = name == "token" and request.method == "POST"
+        if not logs_in and not self.is_token(request.headers.get("token", ""), now):
             return self._web("token_bad", now, status=self.knobs.token_status)
+        if asked is None:
+            return self._web("no_json", now)
+        if logs_in:
+            return self.log_in(asked, now)
         has_fields = bool(set(asked) - {"command"})
         if name in REPORTS and (request.method in ("GET", "HEAD") or (request.method == "POST" and not has_fields)):
             return self._web(name, now, takes_ns=self.knobs.read_reply_ns)

@@ -15,10 +15,13 @@ from typing import Any, Protocol
 
 from emulator.catalogue import MinerModel, Phase
 from emulator.seed import Normals, Seed
-from emulator.wire import Action, Close, Conversation, Device, Instant, Reach
+from emulator.wire import SECOND, Action, Close, Conversation, Device, Instant, Reach
 
 API = "api"
 WEB = "web"
+WEB_PORT = 80
+BOOT_ORDER_NS = 5 * SECOND
+"""By how much the web may come back before or after the other ports when a board boots. estimate"""
 
 
 class MinerUnit(Protocol):
@@ -185,8 +188,10 @@ class MinerDevice:
 
     __slots__ = (
         "_ends_ns",
+        "_others_ns",
         "_since_ns",
         "_was_ns",
+        "_web_ns",
         "api_lane",
         "boot_ns",
         "character",
@@ -217,16 +222,21 @@ class MinerDevice:
         """How the unit differs from its product, once the readings have asked."""
         self.draws: Normals | None = None
         """Where the readings draw their noise."""
-        self._was_ns = self._ends_ns = self._since_ns = 0
+        self._was_ns = self._ends_ns = self._since_ns = self._web_ns = self._others_ns = 0
 
     def reach(self, port: int, now: Instant) -> Reach:
-        """SILENT without power, REFUSES while booting, on a closed port, or on the API while the process restarts."""
+        """SILENT without power, REFUSES while booting, on a closed port, or on the API while the process restarts.
+
+        On a board that boots during the run, the web opens up to `BOOT_ORDER_NS` before or after the other ports.
+        """
         up_ns = self.unit.api_since_ns(now)
         if up_ns is None:
             return Reach.SILENT if self.unit.powered_since_ns(now) is None else Reach.REFUSES
         if up_ns > now or port not in self.ports:
             return Reach.REFUSES
         self._notice_boot(up_ns)
+        if now < (self._web_ns if port == WEB_PORT else self._others_ns):
+            return Reach.REFUSES
         if port == self.api_port and self.process_since_ns(now) is None:
             return Reach.REFUSES
         return Reach.ANSWERS
@@ -259,7 +269,13 @@ class MinerDevice:
     def _notice_boot(self, up_ns: Instant) -> None:
         if up_ns != self.boot_ns:
             first, self.boot_ns = self.boot_ns is None, up_ns
-            self._was_ns = self._ends_ns = self._since_ns = up_ns
+            self._web_ns = self._others_ns = up_ns
+            if up_ns > 0 and WEB_PORT in self.ports and len(self.ports) > 1:  # one up before the run has long settled
+                order_ns = round((2.0 * (self.seed / "boot order" / up_ns).uniform() - 1.0) * BOOT_ORDER_NS)
+                self._web_ns += max(-order_ns, 0)
+                self._others_ns += max(order_ns, 0)
+            self._was_ns = self._ends_ns = up_ns
+            self._since_ns = self._others_ns if self.api_port in self.ports else up_ns
             if not first:
                 self._booted()
 

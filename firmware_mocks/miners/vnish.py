@@ -52,6 +52,7 @@ PAGES = {
 _PAUSE_REFUSED = "CGMiner err: Cgminer error failed-to-activate-pause-mode "
 _RESUME_REFUSED = "CGMiner err: Cgminer error failed-to-activate-resume-mode "
 """S2: public API note, answers of a unit that did not mine; the blank at the end is genuine."""
+_NO_OBJECT = "Invalid JSON"
 Effect = Callable[[Instant], None]
 
 
@@ -145,14 +146,19 @@ class VnishDevice(MinerDevice):
         reads, holder = request.method in ("GET", "HEAD"), self.doors.holder(request.headers, now)
         if reads and (public := self._public(name, request, holder, now)) is not None:
             return public
+        asked = json_object(request.body) if request.body.strip() else {}
         if not reads and request.method == "POST" and name in ("unlock", "find-miner"):
-            return self._unlock(request, now) if name == "unlock" else self._find(request, now)
+            if asked is None:
+                return self._refuse(400, _NO_OBJECT)
+            return self._unlock(asked, now) if name == "unlock" else self._find(asked, now)
         action = (READS if reads else WRITES if request.method == "POST" else {}).get(name)
         if action is None:
             return self._refuse(404, "Not found")
         if holder is None:
             return self._refuse(401, "Unauthorized")
-        return action(self, Call(json_object(request.body) or {}, holder), now)
+        if asked is None and not reads:
+            return self._refuse(400, _NO_OBJECT)
+        return action(self, Call(asked or {}, holder), now)
 
     def _public(self, name: str, request: HttpRequest, holder: str | None, now: Instant) -> HttpResponse | None:
         if name in PAGES:
@@ -172,11 +178,11 @@ class VnishDevice(MinerDevice):
 
     # ---- doors ----------------------------------------------------------------------------------------------------
 
-    def _unlock(self, request: HttpRequest, now: Instant) -> HttpResponse:
+    def _unlock(self, asked: Mapping[str, Any], now: Instant) -> HttpResponse:
         shut_s = self.doors.shut_s(now)
         if shut_s:
             return self._refuse_unlock(429, "Too many attempts", shut_s)
-        if not same((json_object(request.body) or {}).get("pw"), self.conf.password):
+        if not same(asked.get("pw"), self.conf.password):
             self.doors.wrong(now)
             return self._refuse_unlock(403, "Wrong password", self.doors.shut_s(now))
         return self._say("unlocked", now, {"token": self.doors.unlock(now)})
@@ -321,9 +327,9 @@ class VnishDevice(MinerDevice):
             return self.restart(call, now)
         return self._done()
 
-    def _find(self, request: HttpRequest, now: Instant) -> HttpResponse:
+    def _find(self, asked: Mapping[str, Any], now: Instant) -> HttpResponse:
         """The light: {"on": bool} sets it, anything else toggles it."""
-        on = (json_object(request.body) or {}).get("on")
+        on = asked.get("on")
         self.finding = on if isinstance(on, bool) else not self.finding
         return self._say("find", now)
 

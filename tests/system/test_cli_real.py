@@ -118,6 +118,20 @@ def test_a_site_that_is_up_answers_foreign_clients_and_goes_down_when_told(
     assert re.search(r"^miner-0008 +s21 / luxos +127\.88\.1\.8 +4028, 80$", said, re.MULTILINE)
 
 
+def test_a_site_that_a_script_started_in_the_background_goes_down_on_sigint(case: Path, tmp_path: Path) -> None:
+    """A shell without job control gives what it starts with "&" an ignored SIGINT."""
+    script = 'trap "" INT; exec "$@"'
+    with (tmp_path / "out.txt").open("w") as out:
+        site = subprocess.Popen(["sh", "-c", script, "sh", *RAMPRIG, "up", "rig.toml"], cwd=tmp_path, stdout=out)
+    try:
+        until(lambda: site.poll() is not None or "is up" in (tmp_path / "out.txt").read_text())
+        site.send_signal(signal.SIGINT)
+        assert site.wait(20) == 0
+    finally:
+        site.kill()
+        site.wait()
+
+
 def read_with_mbpoll(address: str, register: int) -> float:
     """A float of the meter's input registers, counted from 1, as the Debian tool reads it."""
     words = [

@@ -288,7 +288,7 @@ def test_what_is_in_memory_dies_with_a_boot_and_the_configuration_lives(stock: A
     later = done + 70 * SECOND
     assert stock.cgi("get_blink_status", now=later)[1] == {"blink": False}
     assert stock.cgi("get_miner_conf", now=later)[1]["bitmain-work-mode"] == "1"
-    assert stock.ask("summary", now=later)["SUMMARY"][0]["Elapsed"] == 10
+    assert 5 <= stock.ask("summary", now=later)["SUMMARY"][0]["Elapsed"] <= 10
 
 
 def test_the_password_can_be_changed_and_only_with_the_old_one(stock: Any) -> None:

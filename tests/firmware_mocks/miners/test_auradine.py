@@ -316,6 +316,16 @@ def test_an_unknown_path_is_an_error_and_the_page_is_known_by_its_title(rig: Any
     assert rig.web(b"GET /mode HTTP/1.1\r\nHost: m\r\n\r\n")[0] == 404
 
 
+@pytest.mark.parametrize("body", [b'{"command":', b"sleep=on", b"[1]", b"null", b"\xff"])
+@pytest.mark.parametrize("path", ["token", *WRITES])
+def test_a_body_that_is_no_json_object_is_an_error_and_changes_nothing(rig: Any, path: str, body: bytes) -> None:
+    status, said, _ = call(rig, "POST", path, body, token=log_in(rig))
+    assert (status, state(said)) == (200, ("E", 23))
+    assert rig.unit.ran == []
+    assert (rig.device.conf, rig.device.led, rig.device.password) == (FACTORY, LEDS[2], PASSWORD)
+    assert call(rig, "POST", path, body, token="guess")[0] == (200 if path == "token" else 401)
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 fields = st.dictionaries(
     st.sampled_from(["mode", "tune", "power", "ths", "sleep", "board", "frequency", "index", "percentage", "voltage",

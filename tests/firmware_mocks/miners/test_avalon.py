@@ -378,7 +378,7 @@ def test_a_reboot_empties_the_line(ava: Any) -> None:
     (first, _), (second, _) = attended(ava), attended(ava)
     second.received(b"version", ava.start)
     ava.unit.boots(ava.start + 60 * SECOND)
-    later = ava.start + 61 * SECOND
+    later = ava.start + 70 * SECOND
     assert ava.send(b"version", later)[0]
     assert first.received(b"version", later) == [Close(reset=True)]
     assert second.woken(later) == [Close(reset=True)]

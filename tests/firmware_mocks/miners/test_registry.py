@@ -14,7 +14,7 @@ from emulator.catalogue import family_ids, model, model_ids
 from emulator.seed import Seed
 from emulator.wire import Conversation, Reach, Send
 from firmware_mocks import miners
-from firmware_mocks.miners.base import API, MinerDevice
+from firmware_mocks.miners.base import API, BOOT_ORDER_NS, MinerDevice
 from firmware_mocks.miners.cgminer import ApiConversation, Command, Dialect, Reply
 
 
@@ -135,4 +135,5 @@ def test_a_connection_does_not_outlive_the_host_it_was_made_to(bench: Callable[.
         assert list(before.received(said, 20)) == []
         unit.boots(30)
         assert before.received(said, 40)[0].reset
-        assert isinstance(device.converse(port, "127.0.0.1", 50).received(said, 50)[0], Send)
+        later = 50 + BOOT_ORDER_NS
+        assert isinstance(device.converse(port, "127.0.0.1", later).received(said, later)[0], Send)

@@ -145,7 +145,7 @@ def test_to_remain_stopped_can_be_set_before_or_while_stopped(rest: Rest) -> Non
     assert [script for script, _, _ in rest.made.unit.ran] == ["sleep_kept", "forget_stopped", "stay_stopped"]
     rest.made.unit.sleeps(seconds(rest, 5))
     rest.made.unit.boots(seconds(rest, 60))
-    assert rest.get("status", seconds(rest, 61))["miner_state"] == "stopped"
+    assert rest.get("status", seconds(rest, 70))["miner_state"] == "stopped"
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------
