@@ -35,6 +35,8 @@ _HASH_SPREAD = 0.012
 """Relative standard deviation of hash rate between units (D: four S19j Pro on one preset, 97.1-100.2 TH/s)."""
 _LONGEST_UPTIME_NS = 20 * 86_400 * 1_000_000_000  # estimate: sites reboot their miners about monthly
 
+_BOARD_TAU_S = 60.0
+"""Lag of the boards' temperature behind power (M: first-order fits of step traces, 40-85 s)."""
 INRUSH_TAU_S = 0.0025
 """Fading of the inrush of a power supply (estimate: the sheet has "under 10 ms", four time constants)."""
 
@@ -382,6 +384,11 @@ class MinerUnit:
         self._fleet.advance(stop)
         return self._fleet.log.hash_rate.between(self.index, start, stop) / ((stop - start) * 1e-9)
 
+    def work_th(self, start: Instant, stop: Instant) -> float:
+        """Hashes made over [start, stop], in units of 10^12."""
+        self._fleet.advance(stop)
+        return self._fleet.log.hash_rate.between(self.index, start, stop)
+
     def energy_j(self, start: Instant, stop: Instant) -> float:
         """Energy taken over [start, stop], joules."""
         self._fleet.advance(stop)
@@ -418,12 +425,12 @@ class MinerUnit:
         return 25.0
 
     def temperature_c(self, now: Instant) -> float:
-        """Hottest board sensor, degrees Celsius: 38 K above the inlet at nominal power, following a minute's mean.
+        """Hottest board sensor, degrees Celsius: 38 K above the inlet at nominal power, behind a first-order lag.
 
-        The time constant of 40-85 s is measured; the rise is an estimate within the 51-79 degrees S19j Pro report.
+        The rise is an estimate within the 51-79 degrees S19j Pro report.
         """
-        window = 60_000_000_000
-        share = self.energy_j(now - window, now) / 60.0 / self.model.nominal_w
+        self._fleet.advance(now)
+        share = self._fleet.log.power.lagged(self.index, now, _BOARD_TAU_S) / self.model.nominal_w
         return self.inlet_c(now) + 38.0 * share
 
     def fan_share(self, now: Instant) -> float:

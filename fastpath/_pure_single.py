@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_FORGOTTEN = 40.0
 _64_BITS = 2**64 - 1
 
 
@@ -65,6 +66,33 @@ class Curve:
         """The integral of the value from `start` to `stop`, in the unit of `total`."""
         last, first = self.entry_at(row, stop), self.entry_at(row, start)
         return self._until(last, stop) - self._until(first, start)
+
+    def lagged(self, row: int, instant: int, tau_s: float) -> float:
+        """What a first-order lag of time constant `tau_s` makes of the values up to `instant`, as of a sensor.
+
+        What lies further back than forty time constants is forgotten; before its first entry a row did what that says.
+        """
+        entry, rate, total, stop, earliest = self.entry_at(row, instant), 1.0 / tau_s, 0.0, 0.0, -_FORGOTTEN * tau_s
+        while True:
+            base, slope, height, tau = self._base(entry), self._slope(entry), self._amp(entry), self._tau(entry)
+            start = (self._t0(entry) - instant) * 1e-9
+            before = self._previous(entry)
+            begin = earliest if before < 0 or start < earliest else start
+            since = begin - start
+            total += (base + slope * (stop - start - tau_s)) * exp(stop * rate)
+            total -= (base + slope * (since - tau_s)) * exp(begin * rate)
+            if height:
+                pace = rate - 1.0 / tau
+                if pace > 0.0:
+                    height = height * exp(-(stop - start) / tau + stop * rate) * -expm1(pace * (begin - stop)) / pace
+                elif pace < 0.0:
+                    height = height * exp(-since / tau + begin * rate) * expm1(pace * (stop - begin)) / pace
+                else:
+                    height = height * exp(-since / tau + begin * rate) * (stop - begin)
+                total += height * rate
+            if begin == earliest:
+                return total
+            stop, entry = begin, before
 
     def _until(self, entry: int, instant: int) -> float:
         dt = (instant - self._t0(entry)) * 1e-9

@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 from libc.math cimport M_PI, cos, exp, expm1, log, sqrt
 
 cdef double SECONDS_A_NS = 1e-9
+cdef double FORGOTTEN = 40.0
 cdef double LAST_PLACE = 2.0 ** -53
 
 cdef enum:
@@ -85,6 +86,32 @@ cdef class Curve:
     def between(self, Py_ssize_t row, long long start, long long stop):
         cdef Py_ssize_t last = self.entry_at(row, stop), first = self.entry_at(row, start)
         return self._until(last, stop) - self._until(first, start)
+
+    def lagged(self, Py_ssize_t row, long long instant, double tau_s):
+        cdef Py_ssize_t entry = self.entry_at(row, instant)
+        cdef double rate = 1.0 / tau_s, total = 0.0, begin, stop = 0.0, start, since, height, pace
+        cdef double earliest = -FORGOTTEN * tau_s
+        while True:
+            start = <double>(self._t0[entry] - instant) * SECONDS_A_NS
+            begin = earliest if self._previous[entry] < 0 or start < earliest else start
+            since = begin - start
+            total = total + (self._base[entry] + self._slope[entry] * (stop - start - tau_s)) * exp(stop * rate)
+            total = total - (self._base[entry] + self._slope[entry] * (since - tau_s)) * exp(begin * rate)
+            height = self._amp[entry]
+            if height != 0.0:
+                pace = rate - 1.0 / self._tau[entry]
+                if pace > 0.0:
+                    height = height * exp(-(stop - start) / self._tau[entry] + stop * rate)
+                    height = height * -expm1(pace * (begin - stop)) / pace
+                elif pace < 0.0:
+                    height = height * exp(-since / self._tau[entry] + begin * rate)
+                    height = height * expm1(pace * (stop - begin)) / pace
+                else:
+                    height = height * exp(-since / self._tau[entry] + begin * rate) * (stop - begin)
+                total = total + height * rate
+            if begin == earliest:
+                return total
+            stop, entry = begin, self._previous[entry]
 
 
 cdef double _uniform(unsigned long long key, unsigned long long index) noexcept nogil:

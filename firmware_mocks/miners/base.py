@@ -58,6 +58,10 @@ class MinerUnit(Protocol):
         """Exact mean hash rate over an interval in TH/s."""
         ...
 
+    def work_th(self, start_ns: Instant, stop_ns: Instant) -> float:
+        """Hashes made over an interval, in units of 10^12."""
+        ...
+
     def energy_j(self, start_ns: Instant, stop_ns: Instant) -> float:
         """Energy at the wall over an interval in joules."""
         ...

@@ -242,9 +242,8 @@ class Readings:
     def _shares(self) -> float:
         if not self.is_counting:
             return 0.0
-        lasted_s = (self.now - self.since_ns) / SECOND
-        hashes = self._mean(self.now, None) * 1e12 * lasted_s
-        return hashes / (self.share_difficulty * 2.0**32)
+        # not by way of a mean, whose rounding would let a counter of a miner that stands still step back
+        return self.unit.work_th(self.since_ns, self.now) * 1e12 / (self.share_difficulty * 2.0**32)
 
     @cached_property
     def accepted(self) -> int:

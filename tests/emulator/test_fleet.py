@@ -226,6 +226,19 @@ def test_a_mean_hash_rate_is_the_integral_of_work() -> None:
     assert 0 < unit.mean_hash_ths(-5 * S, 5 * S) < full
 
 
+def test_a_board_cools_as_a_first_order_lag_does_and_its_counter_never_steps_back() -> None:
+    fleet = fleet_of("luxos")
+    unit = MinerUnit(fleet, 0)
+    warm, air = unit.temperature_c(0), unit.inlet_c(0)
+    assert warm - air == pytest.approx(38.0 * unit.power_w(0) / unit.model.nominal_w)
+    fleet.switch_mains(rows(0), False, S)
+    for seconds in (10, 60, 180):
+        rise = unit.temperature_c((1 + seconds) * S) - air
+        assert rise == pytest.approx((warm - air) * np.exp(-seconds / 60.0), rel=1e-9)
+    work = [unit.work_th(-100 * S, at * S) for at in range(2, 5000)]
+    assert work == sorted(work)
+
+
 def test_a_fleet_at_rest_has_nothing_to_do() -> None:
     fleet = fleet_of("luxos", "whatsminer")
     fleet.advance(3600 * S)

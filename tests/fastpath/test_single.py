@@ -65,6 +65,31 @@ def test_the_twins_read_the_same_of_any_log(drawn: list[Entry], row: int, start:
     assert c.between(row, start, stop) == python.between(row, start, stop)
 
 
+@pytest.mark.skipif(len(TWINS) < 2, reason="nothing is compiled here, so there is nothing to compare")
+@given(st.lists(entries, max_size=6), st.integers(0, 2), instants, st.floats(1e-2, 1e3))
+def test_the_twins_lag_alike(drawn: list[Entry], row: int, at: int, tau_s: float) -> None:
+    c, python = (curve(twin, log_of(drawn)) for twin in TWINS)
+    assert c.lagged(row, at, tau_s) == python.lagged(row, at, tau_s)
+
+
+@each_twin
+@pytest.mark.parametrize("tau_s", [0.5, 3.0, 20.0])
+def test_a_lag_is_the_convolution_with_a_decay(twin: ModuleType, tau_s: float) -> None:
+    second = 10**9
+    log = [
+        Entry(0, 0, 100.0, 0.0, 0.0, 1.0, 0.0),
+        Entry(0, 5 * second, 20.0, 8.0, 0.0, 1.0, 0.0),
+        Entry(0, 15 * second, 40.0, -1.0, 60.0, 3.0, 0.0),  # a decay as quick as one of the lags
+        Entry(0, 21 * second, 0.0, 0.0, 0.0, 1.0, 0.0),
+    ]
+    made = curve(twin, log, rows=1)
+    share = (np.arange(3000) + 0.5) * 5e-3
+    for at_s in (-3, 2, 6, 14, 16, 20, 22, 60):
+        seen = np.array([made.value(0, round((at_s - ago) * second)) for ago in (share * tau_s).tolist()])
+        near = float(np.sum(seen * np.exp(-share)) * 5e-3)  # but for where in a step of the sum a jump lies
+        assert made.lagged(0, at_s * second, tau_s) == pytest.approx(near, abs=0.3)
+
+
 @each_twin
 @given(drawn=st.lists(entries, max_size=6), row=st.integers(0, 2), at=instants)
 def test_the_entry_of_an_instant_is_the_last_one_that_has_begun(

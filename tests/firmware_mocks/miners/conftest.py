@@ -63,6 +63,9 @@ class FakeUnit:
             work += ths * max(0, min(stop, end) - max(start, since))
         return work / (stop - start)
 
+    def work_th(self, start: int, stop: int) -> float:
+        return self.mean_hash_ths(start, stop) * (stop - start) / SECOND if stop > start else 0.0
+
     def energy_j(self, start: int, stop: int) -> float:
         return self.watts * (stop - start) / SECOND
 
