@@ -42,6 +42,8 @@ LATE = 10
 """A bench this many times later than its budget, or that stood still once for this many times longer, has run no
 experiment (estimate); the budget is 2 ms, so that is a freeze of 200 ms, most of the tightest rule."""
 _FUZZ = 1e-9
+_DUST = 1e-7
+"""What is smaller is the rounding of sums of watts, in whatever unit it is told."""
 
 
 def judge(facts: RunFacts, services: Sequence[Service], *, rule: Rule = "guarded") -> CaseVerdict:
@@ -334,8 +336,9 @@ def _told(check: CheckResult) -> str:
     measured, limit = check.measured, check.limit
     if not isinstance(measured, Quantity):
         return f"{measured.reason}; limit {limit}"
-    plus = f" ± {COVERAGE * measured.u:.2g}" if measured.u > 1e-6 * abs(measured.value) else ""
-    return f"{measured.value:.4g}{plus} {measured.unit}; limit {limit}"
+    value = 0.0 if abs(measured.value) < _DUST and measured.u < _DUST else measured.value
+    plus = f" ± {COVERAGE * measured.u:.2g}" if measured.u > max(1e-6 * abs(value), _DUST) else ""
+    return f"{value:.4g}{plus} {measured.unit}; limit {limit}"
 
 
 def _expected(text: str) -> Outcome | None:

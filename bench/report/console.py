@@ -49,7 +49,8 @@ def _print_case(case: CaseVerdict, console: Console) -> None:
     head = words.case_headline(case)
     line = _said(head.word)
     line.append(f"  {case.id}", style="bold")
-    line.append(f"  {case.title}  ({head.sentence}; seed {case.seed})")
+    title = "" if case.title == case.id else f"  {case.title}"
+    line.append(f"{title}  ({head.sentence}; seed {case.seed})")
     console.print(line)
     doubted = {gate.validity.name.lower() for gate in case.gates if gate.validity is not Validity.VALID}
     for reason in case.reasons:

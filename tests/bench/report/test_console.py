@@ -55,6 +55,11 @@ def test_no_outcome_and_no_number_is_cut_at_80_columns(make_case: Callable[..., 
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+def test_a_case_without_a_title_is_named_once(make_case: Callable[..., CaseVerdict]) -> None:
+    case = replace(make_case(), id="mine", title="mine")
+    assert printed(Verdict("suite", (case,))).count("mine") == 1
+
+
 def test_markup_in_a_title_is_printed_and_not_obeyed(make_case: Callable[..., CaseVerdict]) -> None:
     case = replace(make_case(), title="[red]not red[/red]", reasons=("[link=x]y",))
     assert "[red]not red[/red]" in printed(Verdict("[bold]t", (case,)))
