@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from bench.config import ConfigError, read_toml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TELLTALE = {"feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service"}
-"""A top-level key that only one kind of file has."""
+_ALIKE = 0.8
+"""How alike a misspelt key and the one that was meant are (estimate)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,13 @@ def check_file(name: str) -> Checked:
 
 def _kind(path: Path) -> str:
     table = read_toml(path)
-    for key, kind in _TELLTALE.items():
+    for key, kind in library.TELLTALE.items():
         if key in table:
             return kind
-    keys = ", ".join(f"[{key}] ({kind})" for key, kind in _TELLTALE.items())
+    for key, kind in library.TELLTALE.items():
+        if difflib.get_close_matches(key, table, n=1, cutoff=_ALIKE):
+            return kind  # whose model names the key as it should be
+    keys = ", ".join(f"[{key}] ({kind})" for key, kind in library.TELLTALE.items())
     raise ConfigError(
         f"{path}: cannot tell what this file is; a rig, profile, suite, case or service has one of {keys}"
     )

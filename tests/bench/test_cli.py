@@ -225,6 +225,13 @@ def test_what_a_controller_prints_is_no_result(case: Path, capsys: Capture) -> N
         (["run", "case.toml", "--rig", "rig:yrd"], ['rig: rig:yrd: no such rig ships with ramprig; did']),
         (["run", "case.toml", "--sut", "reference"], ["--sut: 'reference' names no controller; write null, network"]),
         (["run", "case.toml", "--sut", "python:no.py:c"], ["case dip: sut.factory: ", "no.py: no such file"]),
+        (["run", "case.toml", "--sut", "subprocess:./ctl", "--time", "real"], ["sut.command: './ctl': no such"]),
+        (["run", "case.toml", "--sut", "subprocess:no-such-ctl", "--time", "real"], ["no such program on the PATH;"]),
+        (["run", "case.toml", "--sut", "subprocess:./rig.toml", "--time", "real"], ["is not executable; chmod +x"]),
+        (["run", "case.toml", "--sut", "lockstep:ctl.py"], ["sut.args: 'ctl.py': no such file; the path counts from"]),
+        (["run", "cse.toml"], ['cse.toml: no such file; did you mean "case.toml"?']),
+        (["run", "rig.toml"], ["rig.toml: is a rig; a case or suite is needed here"]),
+        (["run", "case.toml", "--rig", "case.toml"], ["case.toml: is a case; a rig is needed here"]),
         (["run", "case.toml", "--sut", "subprocess:./ctl"], ["sut.kind: a subprocess lives in real time; write time"]),
         (["judge", "."], [".: neither a run folder nor a folder of runs; name what `ramprig run` wrote"]),
         (["judge", "nothing"], ["nothing: neither a run folder nor a folder of runs"]),
@@ -425,6 +432,8 @@ def test_files_are_checked_by_what_they_are_and_all_problems_are_told(
     ended = ramprig(capsys, "check", "rig.toml", "profile.toml", "nothing.toml", "small.txt", "--json")
     assert (ended.code, ended.err) == (2, "")
     assert [len(file["problems"]) for file in told(ended)["files"]] == [2, 0, 1, 1]
+    Path("mine.toml").write_text(CASE.replace("[sut]", "[sutt]"))
+    assert 'sutt: unknown key; did you mean "sut"?' in ramprig(capsys, "check", "mine.toml").err
     Path("other.toml").write_text("answer = 42\n")
     assert (
         "cannot tell what this file is; a rig, profile, suite, case or service has one of"
