@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench import library, session
 from bench.play import Plan
@@ -458,6 +459,16 @@ def test_everything_that_ships_is_listed(capsys: Capture, kind: str) -> None:
     assert first in shown.out
 
 
+def test_in_a_narrow_window_ids_stay_whole_and_sources_are_left_out(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.results", lambda: Console(width=80))
+    shown = ramprig(capsys, "list", "models")
+    assert "bitaxe_gamma " in shown.out
+    assert "nameplate" not in shown.out
+    assert "--json" in shown.err
+
+
 @pytest.mark.parametrize("kind", ["models", "meters", "pdus", "relays", "profiles"])
 def test_figures_are_listed_with_their_grade_and_source(capsys: Capture, kind: str) -> None:
     for row in told(ramprig(capsys, "list", kind, "--json"))[kind]:
@@ -470,6 +481,18 @@ def test_a_profile_is_drawn_or_told(capsys: Capture) -> None:
     table = told(ramprig(capsys, "profile", "show", "profile:gb_2019_08_09", "--json"))
     assert table["channels"]["frequency"]["unit"] == "Hz"
     assert table["events"]
+
+
+def test_every_verb_is_told_in_a_whole_sentence(capsys: Capture) -> None:
+    assert "..." not in ramprig(capsys, "--help").out.partition("Commands:")[2]
+
+
+def test_a_self_test_that_could_not_be_written_is_not_begun(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("bench.selftest.run", lambda *_, **__: pytest.fail("it has begun"))
+    usage(ramprig(capsys, "selftest", "--out", str(tmp_path / "file" / "x")), "Not a directory; mend this")
 
 
 def test_the_version_is_told(capsys: Capture) -> None:
