@@ -48,7 +48,7 @@ def _kind(path: Path) -> str:
             return kind  # whose model names the key as it should be
     keys = ", ".join(f"[{key}] ({kind})" for key, kind in library.TELLTALE.items())
     raise ConfigError(
-        f"{path}: cannot tell what this file is; a rig, profile, suite, case or service has one of {keys}"
+        f"{path}: cannot tell what this file is; a rig, profile, suite, case, service or matrix has one of {keys}"
     )
 
 
@@ -79,10 +79,17 @@ def _cases(path: Path) -> None:
     plan_all(load_cases(str(path))[1])
 
 
+def _matrix(path: Path) -> None:
+    from bench.campaign import load_matrix
+
+    load_matrix(path)
+
+
 _CHECKS: dict[str, Callable[[Path], None]] = {
     "rig": _rig,
     "profile": _profile,
     "service": _service,
     "case": _cases,
     "suite": _cases,
+    "matrix": _matrix,
 }

@@ -168,7 +168,7 @@ def up(
 
 @app.command(short_help="Say what is wrong with files; runs nothing.")
 def check(
-    files: Annotated[list[str], typer.Argument(help="Rigs, profiles, cases, suites, services: names or files.")],
+    files: Annotated[list[str], typer.Argument(help="Rigs, profiles, cases, suites, services and matrices.")],
     as_json: AsJson = False,
 ) -> None:
     """Read files and say what is wrong with them, without running anything."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("rig", "profile", "suite", "case", "service")
-TELLTALE = {"feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service"}
+TELLTALE = {
+    "feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service", "cases": "matrix",
+}  # fmt: skip
 """A top-level key that only one kind of file has."""
 
 

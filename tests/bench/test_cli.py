@@ -437,7 +437,7 @@ def test_files_are_checked_by_what_they_are_and_all_problems_are_told(
     assert 'sutt: unknown key; did you mean "sut"?' in ramprig(capsys, "check", "mine.toml").err
     Path("other.toml").write_text("answer = 42\n")
     assert (
-        "cannot tell what this file is; a rig, profile, suite, case or service has one of"
+        "cannot tell what this file is; a rig, profile, suite, case, service or matrix has one of"
         in ramprig(capsys, "check", "other.toml").err
     )
 
