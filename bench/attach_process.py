@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
 from bench import templates
 from bench.attach import FIRST_REQUEST, Adapter, Context, Readiness, SubprocessSut, at, first_sign, path_from
+from bench.config import ConfigError
 from bench.inventory import VARIABLE
 from bench.lockstep.peer import CHILD, Lockstep
 from bench.output import MOST_OUTPUT_BYTES, Output
@@ -44,6 +46,7 @@ class ProcessAdapter(Adapter):
         self._cwd = path_from(base, table.cwd, "sut.cwd")
         self._config = None if table.config is None else path_from(base, table.config, "sut.config")
         templates.check(_texts(table), self._config is not None, inventory)
+        _look_for_program(table, self._cwd)
         self._mark = secrets.token_hex(16)
         self._clock: Clock
         self._context: Context
@@ -226,6 +229,21 @@ class ProcessAdapter(Adapter):
             "restarts": self._restarts,
             **super().evidence(),
         }
+
+
+def _look_for_program(table: SubprocessSut, cwd: Path) -> None:
+    """Raises ConfigError for a command, or a script for Python, that is not there; what cannot be told is let by."""
+    command, words = table.command, [word for word in table.args if word != "{lockstep}"]
+    if "{" not in command and "/" in command:
+        if not (cwd / command).is_file():
+            raise ConfigError(f"sut.command: {command!r}: no such program; the path counts from {cwd} (sut.cwd)")
+        if not os.access(cwd / command, os.X_OK):
+            raise ConfigError(f"sut.command: {command!r} is not executable; chmod +x {cwd / command}")
+    elif "{" not in command and "PATH" not in table.env and shutil.which(command) is None:
+        raise ConfigError(f"sut.command: {command!r}: no such program on the PATH; install it, or write its path")
+    script = words[0] if command == "{python}" and words else ""
+    if script.endswith(".py") and "{" not in script and not (cwd / script).is_file():
+        raise ConfigError(f"sut.args: {script!r}: no such file; the path counts from {cwd} (sut.cwd)")
 
 
 def _texts(table: SubprocessSut) -> list[tuple[str, str]]:

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from bench import out_folder
+from bench import library, out_folder
 from bench.attach import PythonSut, SubprocessSut, SutTable
 from bench.case_file import Case, CaseTable, load_cases
-from bench.config import ConfigError, Document, load_toml
+from bench.config import ConfigError, Document, read_toml, validate
 from bench.play import Plan, plan, plan_all
 from bench.record import RunFolderError, read_run
 from bench.report.words import case_word
@@ -148,7 +148,9 @@ class Cell:
 
 def load_matrix(path: Path) -> tuple[str, list[Cell]]:
     """Title and runs of a matrix file; everything it names is read. Raises ConfigError."""
-    matrix = load_toml(path, MatrixFile)
+    raw = read_toml(path)
+    library.expect("matrix", raw, path)
+    matrix = validate(raw, MatrixFile, str(path))
     base = path.parent
     axes: list[Sequence[Axis]] = [
         [("rig", _name(text), _absolute(text, base)) for text in matrix.rigs],

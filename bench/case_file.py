@@ -110,6 +110,7 @@ def load_cases(reference: str, changes: Mapping[str, Any] | None = None) -> tupl
     """
     path = library.resolve("case" if reference.startswith("case:") else "suite", reference)
     raw = read_toml(path)
+    library.expect("suite", raw, path)
     cases: list[Case] = []
     problems: list[str] = []
     title, tables = _tables(raw, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from bench.config import ConfigError, read_toml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TELLTALE = {"feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service"}
-"""A top-level key that only one kind of file has."""
+_ALIKE = 0.8
+"""How alike a misspelt key and the one that was meant are (estimate)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ def check_file(name: str) -> Checked:
 
 def _kind(path: Path) -> str:
     table = read_toml(path)
-    for key, kind in _TELLTALE.items():
+    for key, kind in library.TELLTALE.items():
         if key in table:
             return kind
-    keys = ", ".join(f"[{key}] ({kind})" for key, kind in _TELLTALE.items())
+    for key, kind in library.TELLTALE.items():
+        if difflib.get_close_matches(key, table, n=1, cutoff=_ALIKE):
+            return kind  # whose model names the key as it should be
+    keys = ", ".join(f"[{key}] ({kind})" for key, kind in library.TELLTALE.items())
     raise ConfigError(
-        f"{path}: cannot tell what this file is; a rig, profile, suite, case or service has one of {keys}"
+        f"{path}: cannot tell what this file is; a rig, profile, suite, case, service or matrix has one of {keys}"
     )
 
 
@@ -75,10 +79,17 @@ def _cases(path: Path) -> None:
     plan_all(load_cases(str(path))[1])
 
 
+def _matrix(path: Path) -> None:
+    from bench.campaign import load_matrix
+
+    load_matrix(path)
+
+
 _CHECKS: dict[str, Callable[[Path], None]] = {
     "rig": _rig,
     "profile": _profile,
     "service": _service,
     "case": _cases,
     "suite": _cases,
+    "matrix": _matrix,
 }

@@ -30,9 +30,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help and plain usage errors: quick to import, one form for people and logs
 )
 profile_app = typer.Typer(help="Look at grid-event profiles.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(kernels_app, name="kernels")
+app.add_typer(kernels_app, name="kernels", short_help="List, prove and measure the hash kernels.")
 app.add_typer(profile_app, name="profile")
 
+_ROOM_FOR_SOURCES = 110
+"""Columns below which a list leaves its sources out, which would be a word a line."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
 
@@ -74,7 +76,7 @@ def _root(
     """Try controllers of flexible mining load on an emulated site, and judge them by the market's rules."""
 
 
-@app.command()
+@app.command(short_help="Write a small project that runs green.")
 def init(
     folder: Annotated[Path, typer.Argument(help="Where; it is made if there is none.")] = Path(),
     as_json: AsJson = False,
@@ -101,13 +103,14 @@ def run(
     sut: Annotated[
         str | None,
         typer.Option(
-            help="controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND, lockstep:PROGRAM, network or null."
+            help="controller:NAME, python:MODULE:FACTORY, subprocess:COMMAND, lockstep:PROGRAM, serial:LINE, network "
+            "or null."
         ),
     ] = None,
     time: Annotated[TimeMode | None, typer.Option(help="Virtual time or real time.")] = None,
     speed: Annotated[float | None, typer.Option(help="Play real time this many times as fast.")] = None,
     seed: Annotated[int | None, typer.Option(help="Play every case with this seed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for run folders and reports.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for run folders and reports; else runs/CASE.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a case or a suite, judge it, write the report."""
@@ -127,7 +130,7 @@ def run(
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command()
+@app.command(short_help="Judge old runs again.")
 def judge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.")],
     service: Annotated[list[str] | None, typer.Option(help="Judge under this service instead (repeatable).")] = None,
@@ -163,9 +166,9 @@ def up(
         serve(rig, inventory, seed, hz, as_json)
 
 
-@app.command()
+@app.command(short_help="Say what is wrong with files; runs nothing.")
 def check(
-    files: Annotated[list[str], typer.Argument(help="Rigs, profiles, cases, suites, services: names or files.")],
+    files: Annotated[list[str], typer.Argument(help="Rigs, profiles, cases, suites, services and matrices.")],
     as_json: AsJson = False,
 ) -> None:
     """Read files and say what is wrong with them, without running anything."""
@@ -186,7 +189,7 @@ def check(
     raise typer.Exit(2 if any(file.problems for file in found) else 0)
 
 
-@app.command("list")
+@app.command("list", short_help="List what ships.")
 def list_things(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: AsJson = False,
@@ -204,15 +207,19 @@ def list_things(
         from rich.table import Table
         from rich.text import Text
 
+        console = results()
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        told = [column for column in columns if column != "source" or console.width >= _ROOM_FOR_SOURCES]
+        for column in told:
+            table.add_column(column, overflow="fold", no_wrap=column == columns[0])  # ids are for copying: in one piece
         for row in rows:
-            table.add_row(*map(Text, row))  # as it is: rich would take [estimate] for a style
-        results().print(table)
+            table.add_row(*map(Text, row[: len(told)]))  # as it is: rich would take [estimate] for a style
+        console.print(table)
+        if len(told) < len(columns):
+            typer.echo("sources: with --json, or in a wider window", err=True)
 
 
-@app.command()
+@app.command(short_help="Say what this machine can judge in real time.")
 def doctor(
     seconds: Annotated[float, typer.Option(min=1.0, max=3600.0, help="How long to measure, about.")] = 5.0,
     serial: Annotated[
@@ -235,12 +242,12 @@ def doctor(
     raise typer.Exit(found.exit_code)
 
 
-@app.command()
+@app.command(short_help="Prove that the bench can fail.")
 def selftest(
     quick: Annotated[
         bool, typer.Option(help="One faulty controller for each check, one limit for each formula.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; else runs/selftest.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that the bench can fail: the reference passes, every faulty controller is caught, a cut wire is noticed."""
@@ -250,21 +257,23 @@ def selftest(
     from bench.selftest import report
 
     with errors(), campaign.processes() as executor:
+        folder = out or Path("runs") / "selftest"
+        folder.mkdir(parents=True, exist_ok=True)  # now: to find after minutes that it cannot be written is too late
         result = selftest.run(executor, quick=quick, told=lambda line: None if as_json else typer.echo(line, err=True))
-        report.write(result, out or Path("runs") / "selftest")
+        report.write(result, folder)
         if as_json:
             typer.echo(json.dumps(result.to_json(), indent=2))
         else:
             selftest.print_matrix(result, results())
-            typer.echo(f"report: {(out or Path('runs') / 'selftest') / 'report.html'}")
+            typer.echo(f"report: {folder / 'report.html'}")
     raise typer.Exit(1 if result.problems else 0)
 
 
-@app.command()
+@app.command(short_help="Play every combination of a matrix.")
 def campaign(
     matrix: Annotated[Path, typer.Argument(help="A matrix file: cases, rigs, profiles, controllers, seeds.")],
     processes: Annotated[int | None, typer.Option("-n", min=1, help="Runs at a time; one for each core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for run folders and the summary.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for run folders and the summary; else runs/MATRIX.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play every combination of a matrix; runs that are finished are not played again."""
@@ -293,7 +302,7 @@ def campaign(
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command()
+@app.command(short_help="Make certificates for Modbus behind TLS.")
 def certificates(
     folder: Annotated[Path, typer.Argument(help="Where the files go; nothing that is there is overwritten.")],
     role: Annotated[

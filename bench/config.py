@@ -17,6 +17,9 @@ from pydantic_core import ErrorDetails
 
 from emulator import units
 
+_MOST_SHOWN = 60
+"""Characters of a value that a message repeats."""
+
 
 class ConfigError(Exception):
     """A file that cannot be used. Each of `problems` is one sentence: file, key, what is wrong, remedy."""
@@ -120,7 +123,8 @@ def validate(table: Mapping[str, Any], model: type[Model], origin: str) -> Model
     try:
         return model.model_validate(frozen)
     except ValidationError as error:
-        problems = [_sentence(problem, model, frozen, origin) for problem in error.errors(include_url=False)]
+        told = [problem for problem in error.errors(include_url=False) if not _follows(problem)]
+        problems = [_sentence(problem, model, frozen, origin) for problem in told]
         raise ConfigError(*dict.fromkeys(problems)) from None
 
 
@@ -143,6 +147,23 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_tuples(item) for item in value)
     return value
+
+
+def _follows(problem: ErrorDetails) -> bool:
+    """Whether it only says that nothing is left of a list whose entries have been told off already."""
+    return problem["type"] == "too_short" and len(problem["input"]) >= problem.get("ctx", {})["min_length"]
+
+
+def _shown(found: Any) -> str:
+    """A value as the file has it, cut short: a whole table in a sentence helps nobody."""
+    text = repr(_lists(found))
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel], table: Any, origin: str) -> str:
@@ -169,10 +190,12 @@ def _what(problem: ErrorDetails, model: type[BaseModel]) -> str:
             return f"the key {_bare(context['discriminator'])} is missing; it says which form of table this is"
         case "string_type":
             return f"{found!r} is not text; put it in quotes"
+        case "tuple_type" | "list_type" if isinstance(found, Mapping):
+            return f"is one table where a list of tables is expected; write [[{'.'.join(_names(problem['loc']))}]]"
         case "tuple_type" | "list_type":
-            return f"{found!r} is not an array; write it in square brackets"
+            return f"{_shown(found)} is not an array; write it in square brackets"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{found!r} is not a table; write {{ key = value }} or a [section]"
+            return f"{_shown(found)} is not a table; write {{ key = value }} or a [section]"
         case "int_type" | "float_type" | "bool_type":
             wanted = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false"}[kind]
             return f"{found!r} is not {wanted}; write {wanted} without quotes"
@@ -199,6 +222,10 @@ def _key(loc: Sequence[int | str], table: Any, *, missing: bool = False) -> str:
             text += f".{part}" if text else part
             here = here.get(part)
     return text
+
+
+def _names(loc: Sequence[int | str]) -> list[str]:
+    return [part for part in loc if isinstance(part, str)]
 
 
 def _literals(expected: str) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from bench import library
-from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, load_toml
+from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, read_toml, validate
 from bench.facts import ProfileEvent
 from bench.profile_csv import CsvTable, read_record
 from bench.verdict import Source
@@ -165,7 +165,9 @@ def load_profile(name: str | Path) -> Profile:
     Raises ConfigError naming file, key, value and remedy.
     """
     path = name if isinstance(name, Path) else _named(name)
-    return _Assembly(load_toml(path, ProfileFile), path).profile()
+    raw = read_toml(path)
+    library.expect("profile", raw, path)
+    return _Assembly(validate(raw, ProfileFile, str(path)), path).profile()
 
 
 def list_profiles() -> tuple[str, ...]:

@@ -134,15 +134,20 @@ class Bench:
     def verify(self, name: str, measured: Measured | float, *, least: object = None, most: object = None) -> Verified:
         """State that `measured` is within `least` and `most`: quantities as text ("250 ms"), or numbers in its unit.
 
-        All limits of a test are looked at before it fails. Raises ValueError for a missing limit and a used name.
+        All limits of a test are looked at before it fails. Raises ValueError for a missing limit, one in
+        another unit, and a used name.
         """
+        __tracebackhide__ = True  # a mistake in the test is shown in the test
         if least is None and most is None:
             raise ValueError(f"verify {name!r}: no limit; give least, most or both")
         if any(known.name == name for known in self.verified):
             raise ValueError(f"verify {name!r}: the name is used twice in this test; give each limit its own")
         value: Measured = Quantity(float(measured), "1") if isinstance(measured, int | float) else measured
         unit = value.unit if isinstance(value, Quantity) else _unit_of(most if least is None else least)
-        limit = Limit(unit, _bound(least, unit), _bound(most, unit))
+        try:
+            limit = Limit(unit, _bound(least, unit), _bound(most, unit))
+        except units.UnitError as error:
+            raise ValueError(f"verify {name!r}: {error}") from None
         known = Verified(name, value, limit, decide(value, limit))
         self.verified.append(known)
         self._tell(f"verify.{name}", str(known))

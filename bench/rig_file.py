@@ -23,9 +23,10 @@ from bench.config import (
     Share,
     Table,
     VoltageV,
-    load_toml,
     not_negative,
     positive,
+    read_toml,
+    validate,
 )
 from bench.rig_network import Address, NetworkTable
 from bench.rig_signals import SignalTable, name_of
@@ -276,4 +277,6 @@ class RigFile(Document):
 def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:
     """Read the rig that `reference` (`rig:yard` or a path) names. Raises ConfigError."""
     path = library.resolve("rig", reference, base)
-    return load_toml(path, RigFile), path
+    raw = read_toml(path)
+    library.expect("rig", raw, path)
+    return validate(raw, RigFile, str(path)), path

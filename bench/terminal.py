@@ -27,6 +27,8 @@ _SIGTERM_EXIT = 143
 """What a run ends with that was told to end: 128 and the number of the signal."""
 _LAST_WAIT_S = 3.0
 """How long threads that a controller left behind may keep the program from ending (estimate)."""
+_ROOM_FOR_A_BAR = 110
+"""Columns below which the numbers beside the bar would be cut."""
 _WIDTH = 120
 """Columns of results that go to no terminal."""
 
@@ -54,10 +56,11 @@ class Screen:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         console = Console(file=sys.stderr)  # this very stream: during a run, sys.stderr is the controller's
+        bar = [BarColumn(bar_width=24)] if console.width >= _ROOM_FOR_A_BAR else []
         self._quiet = quiet
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[played]}"),
+            TextColumn("{task.description}"), *bar, TextColumn("{task.fields[played]}"),
             TextColumn("in"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=console, transient=True, disable=quiet or not console.is_terminal,
         )  # fmt: skip

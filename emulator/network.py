@@ -368,8 +368,8 @@ def explained(error: OSError, address: str, port: int) -> NetworkError:
     """What a failed bind means for the user."""
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(
-            f"port {port} ({address}) is in use: stop what listens there (ss -ltnp 'sport = :{port}' names it), "
-            "or run with --time virtual, which binds no port"
+            f"port {port} ({address}) is in use: stop what listens there (ss -ltnp 'sport = :{port}' names it; another "
+            "rig that is served takes its ports for every address), or run with --time virtual, which binds no port"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return PortPermissionError(

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.config import ConfigError, did_you_mean
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 KINDS = ("rig", "profile", "suite", "case", "service")
+TELLTALE = {
+    "feeder": "rig", "channel": "profile", "case": "suite", "sut": "case", "figure": "service", "cases": "matrix",
+}  # fmt: skip
+"""A top-level key that only one kind of file has."""
 
 
 def folder(kind: str) -> Path:
@@ -23,6 +32,14 @@ def folder(kind: str) -> Path:
 def names(kind: str) -> list[str]:
     """Names of everything of a kind that ships, sorted."""
     return sorted(path.stem for path in folder(kind).glob("*.toml"))
+
+
+def expect(wanted: str, table: Mapping[str, Any], path: Path) -> None:
+    """Raises ConfigError for a file of another kind: one sentence in place of one for each of its keys."""
+    found = {kind for key, kind in TELLTALE.items() if key in table}
+    if found and wanted not in found and not (wanted == "suite" and "case" in found):
+        needed = "case or suite" if wanted == "suite" else wanted
+        raise ConfigError(f"{path}: is a {min(found)}; a {needed} is needed here")
 
 
 def resolve(kind: str, reference: str, base: Path | None = None) -> Path:
@@ -41,4 +58,8 @@ def resolve(kind: str, reference: str, base: Path | None = None) -> Path:
         return path
     if reference in names(kind):
         raise ConfigError(f"{reference}: no such file; the shipped {kind} is called {kind}:{reference}")
+    siblings = [entry.name for entry in path.parent.glob(f"*{path.suffix}")] if path.suffix else []
+    near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.75)
+    if near:
+        raise ConfigError(f'{path}: no such file; did you mean "{near[0]}"?')
     raise ConfigError(f"{path}: no such file; shipped {kind}s are named {kind}:NAME (see `ramprig list {kind}s`)")

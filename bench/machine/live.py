@@ -179,6 +179,7 @@ class LiveSite:
     async def _close(self) -> None:
         await self._sut.stop()
         await self.rig.close()
+        await self._clock.settle()  # connections that end now may begin tasks, which the loop can only then cancel
 
 
 class Switch(Fault):

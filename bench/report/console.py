@@ -49,14 +49,18 @@ def _print_case(case: CaseVerdict, console: Console) -> None:
     head = words.case_headline(case)
     line = _said(head.word)
     line.append(f"  {case.id}", style="bold")
-    line.append(f"  {case.title}  ({head.sentence}; seed {case.seed})")
+    title = "" if case.title == case.id else f"  {case.title}"
+    line.append(f"{title}  ({head.sentence}; seed {case.seed})")
     console.print(line)
     doubted = {gate.validity.name.lower() for gate in case.gates if gate.validity is not Validity.VALID}
     for reason in case.reasons:
         if reason.partition(":")[0] not in doubted:  # those stand below, one for each gate
             console.print(Text(f"  {reason}"))
+    if kept := words.last_words(case):
+        console.print(Text(f"  {kept}"))
     for gate in case.gates:
-        if gate.validity is not Validity.VALID:
+        ended = f"the controller ended before the run did: {gate.value}" in case.reasons  # said above, word for word
+        if gate.validity is not Validity.VALID and not ended:
             text = Text("  ")
             text.append_text(_said(gate.validity.name))
             text.append(f" {gate.title}: {gate.value} (required: {gate.requirement})")

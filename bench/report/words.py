@@ -106,6 +106,12 @@ def case_headline(case: CaseVerdict, shown: str | None = None) -> Headline:
     return Headline(shown or case_word(case), "; ".join(said))
 
 
+def last_words(case: CaseVerdict) -> str:
+    """Where the output and the traceback of a controller that ended are kept; empty where it did not end."""
+    ended = any(reason.startswith("the controller ended before the run did") for reason in case.reasons)
+    return f"what the controller said is kept in {case.folder}/sut/" if ended and case.folder else ""
+
+
 def plural(count: int, noun: str) -> str:
     """`1 check`, `2 checks`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -49,7 +49,7 @@ def reach(d: Deployment, a: Arguments) -> Finding | Skip:
     if isinstance(measured, NotReached):
         doubtful = d.reduction.u > 0 and isinstance(soonest, Quantity) and not beyond
         last = _share(measure.value_at(d.reduction, stop), d.asked_w)
-        at_end = f"; at the end {last.value:.1%} were delivered" if isinstance(last, Quantity) else ""
+        at_end = f"; at the end {last.value:z.1%} were delivered" if isinstance(last, Quantity) else ""
         measured = NotReached(f"not {a['low']:.0%} for good within {(stop - d.start_ns) / _S:g} s{at_end}")
     band = Band(f"at least {a['low']:.0%}", d.start_ns + _ns(a["deadline"]), stop, high_w=d.p0.value - level)
     return Finding(measured, (band,), note, doubtful=doubtful, beyond=beyond)

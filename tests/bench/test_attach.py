@@ -257,6 +257,7 @@ def test_what_lives_in_real_time_is_refused_in_virtual_time_with_the_remedy(tmp_
 
 
 def test_a_program_in_lockstep_lives_in_virtual_time(tmp_path: Path) -> None:
+    (tmp_path / "ctl.py").touch()
     holder = validate({"sut": "lockstep:ctl.py --config 'a b.toml'"}, Holder, "case.toml")
     assert isinstance(holder.sut, SubprocessSut)
     assert (holder.sut.command, holder.sut.lockstep) == ("{python}", True)

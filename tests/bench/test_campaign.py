@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import campaign
+from bench.checkup import check_file
 from bench.cli import app
 from bench.config import ConfigError
 from bench.verdict import CaseVerdict, Outcome
@@ -69,6 +70,13 @@ def test_a_matrix_is_the_product_of_its_axes(folder: Path) -> None:
     assert len(found) == 2 * 2 * 2 * 2
     assert found[0] == "passes.four.nobody.s1"
     assert found[-1] == "too-slow.other.ours.s7"
+
+
+def test_a_matrix_is_checked_like_any_other_file(folder: Path) -> None:
+    good = check_file(str(matrix(folder, 'title = "t"\ncases = ["passes.case.toml"]\n')))
+    assert (good.kind, good.problems) == ("matrix", ())
+    (problem,) = check_file(str(matrix(folder, 'title = "t"\ncases = ["pases.case.toml"]\n'))).problems
+    assert problem.endswith('pases.case.toml: no such file; did you mean "passes.case.toml"?')
 
 
 def test_an_axis_that_is_left_out_stays_as_the_cases_say(folder: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_controller_that_cannot_be_named_is_the_options_mistake(text: str, sen
         ("service:ercot_rrs_ffr", "service:ercot_ffr", "case dip: services[0]: service:ercot_ffr: no such service"),
         ("service:ercot_rrs_ffr", "profile:quiet", "services[0]: profile:quiet: a service is needed here"),
         ("service:ercot_rrs_ffr", "service:nordic_ffr_1_3", "case dip: profile and services are for 50 Hz and 60 Hz"),
-        ('rig = "rig.toml"', 'rig = "rg.toml"', "rg.toml: no such file; shipped rigs are named rig:NAME"),
+        ('rig = "rig.toml"', 'rig = "rg.toml"', 'rg.toml: no such file; did you mean "rig.toml"?'),
         ('"profile.toml"', '"profile:gb"', "case dip: profile: profile:gb: no such profile ships with"),
         ('kind = "python"', 'kind = "pyton"', 'sut: unknown kind "pyton"; did you mean "python"?'),
         ("reference:controller", "reference:ctl", "case dip: sut.factory: firmware_mocks.controllers.reference has no"),
@@ -212,14 +212,14 @@ def test_only_real_time_has_a_speed(tmp_path: Path) -> None:
 
 
 def test_a_restart_after_the_end_of_the_profile_is_named(tmp_path: Path) -> None:
-    sut = '[sut]\nkind = "subprocess"\ncommand = "x"\nlockstep = true\n[[sut.restart]]\nat = "40 s"\n'
+    sut = '[sut]\nkind = "subprocess"\ncommand = "{python}"\nlockstep = true\n[[sut.restart]]\nat = "40 s"\n'
     path = write(tmp_path, case=CASE.partition("[sut]")[0] + sut)
     with pytest.raises(ConfigError, match=r"sut\.restart\[0\]\.at: 40 s comes after the profile's end at 40 s"):
         plan(load_cases(str(path))[1][0])
 
 
 def test_an_address_of_a_device_that_is_not_on_the_rig_is_found_before_the_run(tmp_path: Path) -> None:
-    sut = '[sut]\nkind = "subprocess"\ncommand = "x"\nargs = ["{address:meter-9}"]\nlockstep = true\n'
+    sut = '[sut]\nkind = "subprocess"\ncommand = "{python}"\nargs = ["{address:meter-9}"]\nlockstep = true\n'
     path = write(tmp_path, case=CASE.partition("[sut]")[0] + sut)
     with pytest.raises(
         ConfigError, match=r"case dip: sut\.args\[0\]: '\{address:meter-9\}': no device 'meter-9' stands"

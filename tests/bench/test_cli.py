@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench import library, session
 from bench.play import Plan
@@ -225,6 +226,13 @@ def test_what_a_controller_prints_is_no_result(case: Path, capsys: Capture) -> N
         (["run", "case.toml", "--rig", "rig:yrd"], ['rig: rig:yrd: no such rig ships with ramprig; did']),
         (["run", "case.toml", "--sut", "reference"], ["--sut: 'reference' names no controller; write null, network"]),
         (["run", "case.toml", "--sut", "python:no.py:c"], ["case dip: sut.factory: ", "no.py: no such file"]),
+        (["run", "case.toml", "--sut", "subprocess:./ctl", "--time", "real"], ["sut.command: './ctl': no such"]),
+        (["run", "case.toml", "--sut", "subprocess:no-such-ctl", "--time", "real"], ["no such program on the PATH;"]),
+        (["run", "case.toml", "--sut", "subprocess:./rig.toml", "--time", "real"], ["is not executable; chmod +x"]),
+        (["run", "case.toml", "--sut", "lockstep:ctl.py"], ["sut.args: 'ctl.py': no such file; the path counts from"]),
+        (["run", "cse.toml"], ['cse.toml: no such file; did you mean "case.toml"?']),
+        (["run", "rig.toml"], ["rig.toml: is a rig; a case or suite is needed here"]),
+        (["run", "case.toml", "--rig", "case.toml"], ["case.toml: is a case; a rig is needed here"]),
         (["run", "case.toml", "--sut", "subprocess:./ctl"], ["sut.kind: a subprocess lives in real time; write time"]),
         (["judge", "."], [".: neither a run folder nor a folder of runs; name what `ramprig run` wrote"]),
         (["judge", "nothing"], ["nothing: neither a run folder nor a folder of runs"]),
@@ -425,9 +433,11 @@ def test_files_are_checked_by_what_they_are_and_all_problems_are_told(
     ended = ramprig(capsys, "check", "rig.toml", "profile.toml", "nothing.toml", "small.txt", "--json")
     assert (ended.code, ended.err) == (2, "")
     assert [len(file["problems"]) for file in told(ended)["files"]] == [2, 0, 1, 1]
+    Path("mine.toml").write_text(CASE.replace("[sut]", "[sutt]"))
+    assert 'sutt: unknown key; did you mean "sut"?' in ramprig(capsys, "check", "mine.toml").err
     Path("other.toml").write_text("answer = 42\n")
     assert (
-        "cannot tell what this file is; a rig, profile, suite, case or service has one of"
+        "cannot tell what this file is; a rig, profile, suite, case, service or matrix has one of"
         in ramprig(capsys, "check", "other.toml").err
     )
 
@@ -449,6 +459,16 @@ def test_everything_that_ships_is_listed(capsys: Capture, kind: str) -> None:
     assert first in shown.out
 
 
+def test_in_a_narrow_window_ids_stay_whole_and_sources_are_left_out(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.results", lambda: Console(width=80))
+    shown = ramprig(capsys, "list", "models")
+    assert "bitaxe_gamma " in shown.out
+    assert "nameplate" not in shown.out
+    assert "--json" in shown.err
+
+
 @pytest.mark.parametrize("kind", ["models", "meters", "pdus", "relays", "profiles"])
 def test_figures_are_listed_with_their_grade_and_source(capsys: Capture, kind: str) -> None:
     for row in told(ramprig(capsys, "list", kind, "--json"))[kind]:
@@ -461,6 +481,18 @@ def test_a_profile_is_drawn_or_told(capsys: Capture) -> None:
     table = told(ramprig(capsys, "profile", "show", "profile:gb_2019_08_09", "--json"))
     assert table["channels"]["frequency"]["unit"] == "Hz"
     assert table["events"]
+
+
+def test_every_verb_is_told_in_a_whole_sentence(capsys: Capture) -> None:
+    assert "..." not in ramprig(capsys, "--help").out.partition("Commands:")[2]
+
+
+def test_a_self_test_that_could_not_be_written_is_not_begun(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("bench.selftest.run", lambda *_, **__: pytest.fail("it has begun"))
+    usage(ramprig(capsys, "selftest", "--out", str(tmp_path / "file" / "x")), "Not a directory; mend this")
 
 
 def test_the_version_is_told(capsys: Capture) -> None:

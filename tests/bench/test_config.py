@@ -54,6 +54,10 @@ def test_all_problems_of_a_file_are_named_at_once() -> None:
         ({}, "yard.toml: name: is missing; add this key"),
         ({"name": 5}, "yard.toml: name: 5 is not text; put it in quotes"),
         ({"parts": 3}, "yard.toml: parts: 3 is not an array; write it in square brackets"),
+        (
+            {"parts": {"kind": "miner"}},
+            "yard.toml: parts: is one table where a list of tables is expected; write [[parts]]",
+        ),
         ({"parts": [3]}, "yard.toml: parts[0]: 3 is not a table; write { key = value } or a [section]"),
         ({"parts": [{}]}, "yard.toml: parts[0]: the key kind is missing; it says which form of table this is"),
         ({"parts": [{"kind": "minr"}]}, 'yard.toml: parts[0]: unknown kind "minr"; did you mean "miner"?'),
@@ -74,6 +78,24 @@ def test_all_problems_of_a_file_are_named_at_once() -> None:
 )
 def test_a_problem_names_file_key_value_and_remedy(table: dict[str, object], sentence: str) -> None:
     assert sentence in problems({"schema": 1, **table})
+
+
+def test_a_list_whose_entries_are_wrong_is_not_called_empty() -> None:
+    class Full(Table):
+        parts: tuple[Miner, ...] = Field(min_length=1)
+
+    with pytest.raises(ConfigError) as caught:
+        validate({"parts": [{"kind": "miner", "power": "3"}]}, Full, "yard.toml")
+    (problem,) = caught.value.problems
+    assert problem.startswith("yard.toml: parts[0].power: ")
+    with pytest.raises(ConfigError, match=r"yard\.toml: parts: is empty; give at least one"):
+        validate({"parts": []}, Full, "yard.toml")
+
+
+def test_a_value_is_repeated_as_the_file_has_it_and_not_at_length() -> None:
+    (problem,) = problems({"schema": 1, "name": "x", "spare": {"one": [{"kind": "miner"}] * 9}})
+    assert problem.startswith("yard.toml: spare.one: [{'kind': 'miner'}, {'kind':")
+    assert len(problem) < 150
 
 
 def test_a_file_that_is_no_toml_is_one_sentence_with_the_line(tmp_path: Path) -> None:

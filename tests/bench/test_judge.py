@@ -115,6 +115,13 @@ def test_every_check_has_sentence_limit_source_margin_and_bands() -> None:
     assert reach.bands[0].start_ns == GOOD.events[0].start_ns + S // 4
 
 
+def test_what_is_only_rounding_is_told_as_nothing() -> None:
+    still = facts("ercot_rrs_ffr_short", [(0, 0), (60, 0), (60, -1e-12), (400, -1e-12)], u=1e-9)
+    told = " ".join(judge(still, [FFR]).reasons)
+    assert "e-" not in told
+    assert "-0.0%" not in told
+
+
 def test_an_uncertain_meter_makes_a_narrow_pass_inconclusive() -> None:
     narrow = facts("ercot_rrs_ffr_short", lambda timeline: shed(timeline, 0.2, 0.96), u=4000.0)
     verdict = judge(narrow, [FFR])

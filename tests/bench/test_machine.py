@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,19 @@ async def stormy(inventory, config, *, ready):
 
 async def mute(inventory, config, *, ready):
     """Is never ready."""
+    await asyncio.sleep(1e6)
+
+
+async def tireless(inventory, config, *, ready):
+    """Begins a task whenever its connection ends, as client libraries do that connect anew."""
+
+    class Again(asyncio.Protocol):
+        def connection_lost(self, error):
+            tasks.append(loop.create_task(asyncio.sleep(3600.0)))
+
+    loop, tasks, meter = asyncio.get_running_loop(), [], inventory["meters"][0]
+    await loop.create_connection(Again, meter["address"], meter["port"])
+    ready()
     await asyncio.sleep(1e6)
 '''
 
@@ -117,6 +131,12 @@ def test_a_planted_defect_is_found_shrunk_and_becomes_a_case_that_fails_the_same
 def test_nothing_is_found_in_the_reference(machine: Make, tmp_path: Path) -> None:
     assert find_defect(machine("reference"), hypothesis.settings(QUICK, max_examples=15)) is None
     assert not (tmp_path / "found").exists()
+
+
+def test_a_task_that_begins_as_the_site_ends_is_ended_too(machine: Make, caplog: pytest.LogCaptureFixture) -> None:
+    machine("tireless")().teardown()
+    gc.collect()
+    assert "destroyed but it is pending" not in caplog.text
 
 
 def test_what_is_written_down_is_played_again_as_it_happened(machine: Make) -> None:

@@ -203,10 +203,13 @@ def test_a_limit_is_needed_and_a_name_is_used_once(project: pytest.Pytester) -> 
     project.makepyfile(
         """
         import pytest
+        from bench.verdict import Quantity
 
         def test_it(bench):
             with pytest.raises(ValueError, match="no limit"):
                 bench.verify("a", 1.0)
+            with pytest.raises(ValueError, match="verify 'a': '3 kW': unknown unit 'kW'"):
+                bench.verify("a", Quantity(1.0, "s"), most="3 kW")
             bench.verify("zero is a limit", 0.0, most=0)
             with pytest.raises(ValueError, match="twice"):
                 bench.verify("zero is a limit", 0.0, most=0)

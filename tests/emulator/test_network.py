@@ -152,6 +152,7 @@ def test_errors_of_binding_name_the_port_and_the_remedy() -> None:
     assert "--time virtual" in str(denied)
     taken = explained(OSError(errno.EADDRINUSE, ""), "0.0.0.0", 502)
     assert isinstance(taken, PortInUseError)
+    assert "another rig that is served" in str(taken)
     assert "502" in str(taken)
     assert "Cannot assign" in str(explained(OSError(errno.EADDRNOTAVAIL, ""), "10.0.0.1", 502))
 

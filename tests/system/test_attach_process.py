@@ -152,9 +152,11 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
     assert reason.startswith("controller was ended by SIGSEGV at t = ")
 
 
-def test_a_command_that_does_not_exist_is_an_outcome(tmp_path: Path) -> None:
-    _, reason = play(tmp_path, "", until_exit, command="./nosuch")
-    assert reason == "controller could not be started: ./nosuch: No such file or directory"
+def test_a_command_that_cannot_be_executed_is_an_outcome(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"\0")
+    (tmp_path / "data").chmod(0o755)
+    _, reason = play(tmp_path, "", until_exit, command="./data")
+    assert reason == "controller could not be started: ./data: Exec format error"
 
 
 def test_one_that_ignores_sigterm_is_killed_and_named(tmp_path: Path) -> None:

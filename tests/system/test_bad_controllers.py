@@ -94,10 +94,12 @@ def carriers(needle: bytes) -> list[str]:
     return found
 
 
-def test_a_command_that_does_not_exist_fails_the_case(tmp_path: Path) -> None:
-    trial = tried(tmp_path, "", command="./no-such-controller")
+def test_a_command_that_cannot_be_executed_fails_the_case(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"\0")
+    (tmp_path / "data").chmod(0o755)
+    trial = tried(tmp_path, "", command="./data")
     assert trial.code == 1
-    assert trial.reason("could not be started").endswith("./no-such-controller: No such file or directory")
+    assert trial.reason("could not be started").endswith("./data: Exec format error")
 
 
 def test_one_that_exits_at_once_fails_the_case_with_its_code_and_last_words(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from bench.report import print_console
-from bench.verdict import CaseVerdict, Outcome, Quantity, Verdict
+from bench.verdict import CaseVerdict, Gate, Outcome, Quantity, Validity, Verdict
 
 
 def printed(verdict: Verdict, width: int = 120, *, color: bool = False) -> str:
@@ -53,6 +53,20 @@ def test_no_outcome_and_no_number_is_cut_at_80_columns(make_case: Callable[..., 
     assert text.count("✓ PASS") == 6
     assert "…" not in text
     assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_why_the_controller_ended_is_told_once_and_where_its_output_is(make_case: Callable[..., CaseVerdict]) -> None:
+    gate = Gate("alive", "Controller alive to the end", "exited with 1: no meter", "alive", Validity.SUSPECT)
+    reason = "the controller ended before the run did: exited with 1: no meter"
+    case = replace(make_case(), validity=Validity.SUSPECT, gates=(gate,), reasons=(reason,))
+    told = printed(Verdict("suite", (case,)))
+    assert told.count("no meter") == 1
+    assert f"what the controller said is kept in {case.folder}/sut/" in told.replace("\n", "")
+
+
+def test_a_case_without_a_title_is_named_once(make_case: Callable[..., CaseVerdict]) -> None:
+    case = replace(make_case(), id="mine", title="mine")
+    assert printed(Verdict("suite", (case,))).count("mine") == 1
 
 
 def test_markup_in_a_title_is_printed_and_not_obeyed(make_case: Callable[..., CaseVerdict]) -> None:
