@@ -54,13 +54,13 @@ class PythonAdapter(Adapter):
         self._said_ready: asyncio.Future[None]
         self._contact: asyncio.Future[object]
         self._task: asyncio.Task[None]
-        self._config: Mapping[str, Any] | Path | None = None
+        self._config: Mapping[str, Any] | Path
         self._schedule: asyncio.Task[None] | None = None
         self._restarting = False
         if isinstance(table.config, str):
             self._config = path_from(base, table.config, "sut.config")
         else:
-            self._config = table.config
+            self._config = table.config or {}
         self._base = base
         self._factory = _find_or_break(table.factory, base)
 

@@ -196,27 +196,50 @@ def list_things(
 ) -> None:
     """List what ships: models, firmware, meters, PDUs, relays, services, profiles, rigs, suites."""
     with errors():
-        import json
-
         from bench.listing import listing
 
-        columns, rows = listing(kind.value)
-        if as_json:
-            typer.echo(json.dumps({kind.value: [dict(zip(columns, row, strict=True)) for row in rows]}))
-            return
-        from rich.table import Table
-        from rich.text import Text
+        _show(kind.value, *listing(kind.value), as_json=as_json)
 
-        console = results()
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        told = [column for column in columns if column != "source" or console.width >= _ROOM_FOR_SOURCES]
-        for column in told:
-            table.add_column(column, overflow="fold", no_wrap=column == columns[0])  # ids are for copying: in one piece
-        for row in rows:
-            table.add_row(*map(Text, row[: len(told)]))  # as it is: rich would take [estimate] for a style
-        console.print(table)
-        if len(told) < len(columns):
-            typer.echo("sources: with --json, or in a wider window", err=True)
+
+@app.command(short_help="Show the register map of a meter, PDU or relay.")
+def registers(
+    product: Annotated[str, typer.Argument(help="An id of `ramprig list meters`, `pdus` or `relays`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what stands where on a product: function, wire address from 0, type, unit, quantity and how sure it is."""
+    with errors():
+        from bench.register_list import COLUMNS, sources
+        from bench.register_list import registers as found
+
+        rows = found(product)
+        if as_json:
+            _show("registers", COLUMNS, rows, as_json=True)
+            return
+        _show("registers", COLUMNS[:-1], [row[:-1] for row in rows], as_json=False)
+        for source in sources(rows):
+            typer.echo(f"source: {source}", err=True)
+
+
+def _show(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, as_json: bool) -> None:
+    """A table, or one JSON object with its rows under `what`."""
+    import json
+
+    if as_json:
+        typer.echo(json.dumps({what: [dict(zip(columns, row, strict=True)) for row in rows]}))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    console = results()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    told = [column for column in columns if column != "source" or console.width >= _ROOM_FOR_SOURCES]
+    for column in told:
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])  # ids are for copying: in one piece
+    for row in rows:
+        table.add_row(*map(Text, row[: len(told)]))  # as it is: rich would take [estimate] for a style
+    console.print(table)
+    if len(told) < len(columns):
+        typer.echo("sources: with --json, or in a wider window", err=True)
 
 
 @app.command(short_help="Say what this machine can judge in real time.")

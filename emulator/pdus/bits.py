@@ -32,15 +32,19 @@ class BitMap:
 
     __slots__ = ("_bits", "first_output", "outputs", "told")
 
-    def __init__(self, bits: Sequence[tuple[int, Bit]], told: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, bits: Sequence[tuple[int, Bit]], told: Sequence[tuple[str, str]]) -> None:
         self.told = tuple(told)
-        """Grade and source of each row of the file, for listings."""
+        """Grade and source of each bit, for listings."""
         self._bits = dict(bits)
         if len(self._bits) != len(bits):
             raise ValueError("two bits stand on one address")
         outputs = [address for address, (job, _) in bits if job == "output"]
         self.first_output = min(outputs, default=0)
         self.outputs = len(outputs)
+
+    def rows(self) -> list[tuple[int, Bit, tuple[str, str]]]:
+        """Address, bit, and grade and source, by address."""
+        return sorted((at, bit, told) for (at, bit), told in zip(self._bits.items(), self.told, strict=True))
 
     def span(self, address: int, count: int) -> list[Bit]:
         """The bits from `address` on. Raises exception 02 when one of them does not exist."""
@@ -57,7 +61,7 @@ def read_bits(table: Table, key: str, jobs: Sequence[str], counts: Mapping[str, 
     for part in table.tables(key):
         job, each = part.choice("is", jobs), part.choice("each", counts, "")
         address, stride = part.integer("address"), part.integer("stride", 1, low=1)
-        told.append(part.provenance())
+        told += [part.provenance()] * counts[each]
         bits += [(address + number * stride, (job, number)) for number in range(counts[each])]
     try:
         return BitMap(bits, told)

@@ -127,6 +127,11 @@ def test_a_factory_that_takes_ready_says_so_itself(tmp_path: Path) -> None:
     assert seen == (True, "call of ready()", 2.0)
 
 
+def test_a_controller_that_is_given_no_config_gets_an_empty_table(tmp_path: Path) -> None:
+    play(table(says_ready), tmp_path, until_ready)
+    assert (tmp_path / "log.txt").read_text().rstrip().endswith("yard with {}")
+
+
 def test_without_a_word_the_first_request_is_the_sign(tmp_path: Path) -> None:
     _, seen = play(table(waits_for_ever), tmp_path, until_ready, contact_s=7.0)
     assert seen == (True, "first request to the rig", 7.0)
