@@ -55,6 +55,10 @@ DISPATCH = "dispatch"
 POOL = "pool"
 
 
+_ROOM = 1.1
+"""Units differ, and the site has losses: so much more than nominal may be drawn at the most. estimate"""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A rig file with everything it names found, placed and addressed; `dispatch` and `pool` may be None.
@@ -261,6 +265,7 @@ class _Planner:
             self._plan.named(POOL, "the pool", pool)
         tls = self._certificates()
         self._check_loads(pdus)
+        self._check_commitment(miners)
         if self._problems:
             raise ConfigError(*dict.fromkeys(self._problems))
         gateways = self._ways.gateway_addresses
@@ -284,6 +289,18 @@ class _Planner:
                     f'load[{number}].outlet: {load.outlet!r} is on feeder "{there}" and the load is at "{load.at}"; '
                     f'write at = "{there}"'
                 )
+
+    def _check_commitment(self, miners: list[MinerPlace]) -> None:
+        """More than all of the site can draw cannot be shed; what is left of it is for the verdict to say."""
+        most_w = sum(place.model.nominal_w for place in miners)
+        for load in self._file.load:
+            if load.kind in ("house", "ai_training"):
+                most_w += max(load.power, *(power for _, power in load.points), 0.0)
+        if miners and self._file.commitment > _ROOM * most_w:
+            self._wrong(
+                f"commitment: {self._file.commitment / 1e3:g} kW is more than all that stands on this rig draws, "
+                f"{most_w / 1e3:.4g} kW; write less, or more miners"
+            )
 
     # ---- what ------------------------------------------------------------------------------------------------------
 

@@ -188,3 +188,17 @@ def test_a_house_load_follows_its_points() -> None:
     points = (("0 s", "1 kW"), ("10 s", "1 kW"), ("20 s", "5 kW"))
     rig = shed_at_ten(small(load=({"id": "house", "kind": "house", "power": "1 kW", "points": points},)))
     assert sum(signal.at(15 * SECOND) for signal in rig.site.spec.loads.values()) == 3000.0
+
+
+def test_a_commitment_beyond_all_that_the_site_draws_is_refused_and_a_load_beside_the_miners_counts() -> None:
+    miners_w = sum(place.model.nominal_w for place in lay_out(small(), "rig.toml").miners)
+    lay_out(small(commitment=f"{miners_w} W"), "rig.toml")
+    more = f"{2 * miners_w / 1e3} kW"
+    with pytest.raises(
+        ConfigError, match=r"rig.toml: commitment: .* kW is more than all that stands on this rig draws"
+    ):
+        lay_out(small(commitment=more), "rig.toml")
+    house: dict[str, Any] = {"id": "halls", "kind": "house", "power": f"{miners_w} W"}
+    lay_out(small(commitment=more, load=[house]), "rig.toml")
+    with pytest.raises(ConfigError, match="commitment"):
+        lay_out(small(commitment=more, load=[{**house, "kind": "solar"}]), "rig.toml")
