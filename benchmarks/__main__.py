@@ -14,7 +14,6 @@ import platform
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.rows import Row
 
@@ -33,15 +32,13 @@ def run(name: str) -> list[Row]:
     return rows
 
 
-def table(rows: list[Row]) -> Table:
-    """The rows for people."""
-    shown = Table(title=f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    for heading in ("what", "value", "unit", "against", "its value", "times better"):
-        left = heading in ("what", "unit", "against")
-        shown.add_column(heading, justify="left" if left else "right", overflow="fold")
+def told(rows: list[Row]) -> str:
+    """The rows for people: what was measured, and below it the value, how many times better it is, and than what."""
+    lines = [f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"]
     for row in rows:
-        shown.add_row(row.name, f"{row.value:.4g}", row.unit, row.peer, f"{row.peer_value:.4g}", f"{row.ratio:.3g}")
-    return shown
+        value, peer = f"{row.value:.4g} {row.unit}", f"{row.peer}: {row.peer_value:.4g}"
+        lines += [row.name, f"    {value:<30}{row.ratio:>7.3g} times better than {peer}"]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -56,7 +53,7 @@ def main() -> None:
     for name in chosen:
         with progress.status(f"measuring {name}"):
             rows += run(name)
-    Console().print(table(rows))
+    print(told(rows))
     if chosen == names():
         LATEST.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n")
         print(f"written: {LATEST.relative_to(FOLDER.parent)}")
