@@ -33,11 +33,12 @@ def run(name: str) -> list[Row]:
 
 
 def told(rows: list[Row]) -> str:
-    """The rows for people: what was measured, and below it the value, how many times better it is, and than what."""
-    lines = [f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"]
+    """The rows for people: what was measured, and below it the value, its ratio, and against what."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    lines = [f"{machine}; a ratio above 1 is better than the other one"]
     for row in rows:
         value, peer = f"{row.value:.4g} {row.unit}", f"{row.peer}: {row.peer_value:.4g}"
-        lines += [row.name, f"    {value:<30}{row.ratio:>7.3g} times better than {peer}"]
+        lines += [row.name, f"    {value:<30}ratio {row.ratio:<8.3g} against {peer}"]
     return "\n".join(lines)
 
 
