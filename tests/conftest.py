@@ -19,7 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A benchmark is not a test: machines are shared, and an example that took long once says nothing.
-settings.register_profile("ramprig", deadline=None)
+settings.register_profile("ramprig", deadline=None, max_examples=60)  # make test has ten minutes on two cores
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("ramprig")
 
 
