@@ -97,7 +97,7 @@ def _check_line(check: CheckResult) -> str:
     return (
         f"{check.outcome.name} {check.service} {check.id} [{check.event}] {check.title}: {value}, "
         f"limit {words.limit_text(check.limit)}, margin {words.margin_text(check)}, "
-        f"source {check.source.text} ({check.source.grade})"
+        f"grade {check.source.grade}, source {check.source.text}"
     )
 
 
