@@ -36,11 +36,15 @@ def isa_flags(machine: str) -> dict[str, list[str]]:
     return flags
 
 
+def object_files(machine: str, folder: Path) -> dict[str, Path]:
+    """Source -> where its object file is in `folder`."""
+    return {source: folder / (source.replace("/", "_") + ".o") for source in isa_flags(machine)}
+
+
 def objects(machine: str, compiler: str, flags: list[str], folder: Path) -> dict[str, Path]:
     """Compile every source of a machine; source -> object file."""
-    found = {}
+    found = object_files(machine, folder)
     for source, isa in isa_flags(machine).items():
-        found[source] = folder / (source.replace("/", "_") + ".o")
         extra = WARNINGS if source.endswith(".c") else []
         kept = [flag for flag in flags if flag != "-static"]
         subprocess.run(
@@ -88,11 +92,14 @@ def main() -> int:
     parser.add_argument("--flags", default="-O3")
     parser.add_argument("--run", default="", help="a program to run it under")
     parser.add_argument("--trials", default="4")
+    parser.add_argument("--objects", type=Path, help="a folder with the object files that `objects` has made already")
     parser.add_argument("--emulate", action="store_true", help="execute the generated loops by their meaning")
     given = parser.parse_args()
     flags = shlex.split(given.flags)
     with tempfile.TemporaryDirectory() as folder:
-        if given.emulate:
+        if given.objects is not None:
+            built = object_files(given.machine, given.objects)
+        elif given.emulate:
             built = emulated_objects(given.compiler, flags, Path(folder))
         else:
             built = objects(given.machine, given.compiler, flags, Path(folder))
