@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import product
@@ -29,7 +30,7 @@ from pydantic import Field
 from bench import library, out_folder
 from bench.attach import PythonSut, SubprocessSut, SutTable
 from bench.case_file import Case, CaseTable, load_cases
-from bench.config import ConfigError, Document, read_toml, validate
+from bench.config import ConfigError, Document, load_toml
 from bench.play import Plan, plan, plan_all
 from bench.record import RunFolderError, read_run
 from bench.report.words import case_word
@@ -148,9 +149,7 @@ class Cell:
 
 def load_matrix(path: Path) -> tuple[str, list[Cell]]:
     """Title and runs of a matrix file; everything it names is read. Raises ConfigError."""
-    raw = read_toml(path)
-    library.expect("matrix", raw, path)
-    matrix = validate(raw, MatrixFile, str(path))
+    matrix = load_toml(path, MatrixFile, partial(library.expect, "matrix"))
     base = path.parent
     axes: list[Sequence[Axis]] = [
         [("rig", _name(text), _absolute(text, base)) for text in matrix.rigs],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -92,10 +92,18 @@ Share = Annotated[Fraction, AfterValidator(_share)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_toml(path: Path | str, model: type[Model]) -> Model:
-    """Read one TOML file into `model`. Raises ConfigError naming every problem found in it, not only the first."""
+def load_toml(
+    path: Path | str, model: type[Model], look: Callable[[Mapping[str, Any], Path], object] | None = None
+) -> Model:
+    """Read one TOML file into `model`. Raises ConfigError naming every problem found in it, not only the first.
+
+    `look` sees the raw table before, and may raise ConfigError for one that is not worth reading.
+    """
     path = Path(path)
-    return validate(read_toml(path), model, str(path))
+    table = read_toml(path)
+    if look is not None:
+        look(table, path)
+    return validate(table, model, str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from bench import library
-from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, read_toml, validate
+from bench.config import ConfigError, Document, DurationNs, FrequencyHz, Table, load_toml
 from bench.facts import ProfileEvent
 from bench.profile_csv import CsvTable, read_record
 from bench.verdict import Source
@@ -165,9 +166,7 @@ def load_profile(name: str | Path) -> Profile:
     Raises ConfigError naming file, key, value and remedy.
     """
     path = name if isinstance(name, Path) else _named(name)
-    raw = read_toml(path)
-    library.expect("profile", raw, path)
-    return _Assembly(validate(raw, ProfileFile, str(path)), path).profile()
+    return _Assembly(load_toml(path, ProfileFile, partial(library.expect, "profile")), path).profile()
 
 
 def list_profiles() -> tuple[str, ...]:

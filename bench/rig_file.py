@@ -7,6 +7,7 @@ Owns the form of the file and the checks that need only the file; the ways to Mo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -23,10 +24,9 @@ from bench.config import (
     Share,
     Table,
     VoltageV,
+    load_toml,
     not_negative,
     positive,
-    read_toml,
-    validate,
 )
 from bench.rig_network import Address, NetworkTable
 from bench.rig_signals import SignalTable, name_of
@@ -277,6 +277,4 @@ class RigFile(Document):
 def load_rig(reference: str, base: Path | None = None) -> tuple[RigFile, Path]:
     """Read the rig that `reference` (`rig:yard` or a path) names. Raises ConfigError."""
     path = library.resolve("rig", reference, base)
-    raw = read_toml(path)
-    library.expect("rig", raw, path)
-    return validate(raw, RigFile, str(path)), path
+    return load_toml(path, RigFile, partial(library.expect, "rig")), path
