@@ -110,9 +110,12 @@ def _end(facts: RunFacts, event: ProfileEvent) -> int:
 
     An event that begins while this one lasts ends nothing: what was asked is asked until it is released.
     """
-    over = max(event.stop_ns, event.start_ns + 1)
-    later = [e.start_ns for e in facts.events if e.start_ns >= over and e.kind != "return"]
-    return min([facts.stop_ns, *later])
+    return next_start(facts, max(event.stop_ns, event.start_ns + 1))
+
+
+def next_start(facts: RunFacts, since: int) -> int:
+    """The first start of an event at `since` or later, a `return` not counted, or the end of the run."""
+    return min([facts.stop_ns, *(e.start_ns for e in facts.events if e.start_ns >= since and e.kind != "return")])
 
 
 def _start(facts: RunFacts, clock: Clock, event: ProfileEvent, stop: int) -> int | str:

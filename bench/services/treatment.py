@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench import measure
 from bench.facts import Phases
-from bench.services.deployment import Deployment
+from bench.services.deployment import Deployment, next_start
 from bench.services.finding import IDLE, Arguments, Finding, Formula, Skip
 from bench.verdict import NotComputable, Quantity
 from emulator.catalogue import Phase
@@ -50,7 +50,7 @@ def hard_cuts(d: Deployment, a: Arguments) -> Finding:
         return _unknown()
     t_ns, row, before, phase = _changes(phases)
     begin = d.event.start_ns
-    stop = min([d.end_ns, *(e.start_ns for e in d.facts.events if e.start_ns > begin and e.kind != "return")])
+    stop = min(d.end_ns, next_start(d.facts, begin + 1))
     cut = (phase == Phase.OFF) & np.isin(before, _AT_WORK) & (t_ns >= begin) & (t_ns < stop)
     return Finding(Quantity(float(np.unique(row[cut]).size), "1"))
 
