@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from fastpath.exchange import Exchange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.clock import RealLoop
     from fastpath.exchange import Standing
 
@@ -116,38 +118,32 @@ class Connection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send what the kernel takes at once, and the rest when it can be sent."""
+        self._send(data, self._say)
+
+    def write_last(self, data: bytes) -> None:
+        """As `write`, when `close` comes right after it: reply and end go out in one segment."""
+        if not self._ended:  # then there is no exchange any more
+            self._send(data, self._exchange.say_last)
+
+    def _say(self, data: Any) -> int:
+        """How many bytes the kernel took."""
+        try:
+            return self._sock.send(data, _NOW)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def _send(self, data: Any, say: Callable[[Any], int]) -> None:
         if self._ended:
             return
         if not self._waiting:
             try:
-                sent = self._sock.send(data, _NOW)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
+                sent = say(data)
             except OSError as error:
                 self._end(error)
                 return
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-        self._wait_with(data)
-
-    def write_last(self, data: bytes) -> None:
-        """As `write`, when `close` comes right after it: reply and end go out in one segment."""
-        if self._ended:
-            return
-        if not self._waiting:
-            try:
-                sent = self._exchange.say_last(data)
-            except OSError as error:
-                self._end(error)
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-        self._wait_with(data)
-
-    def _wait_with(self, data: bytes | bytearray | memoryview) -> None:
-        """Send it when it can be sent."""
         self._waiting += data
         self._watch()
         if len(self._waiting) > self._high and not self._is_full:
@@ -158,9 +154,7 @@ class Connection(asyncio.Transport):
         if not self._waiting:
             return
         try:
-            sent = self._sock.send(self._waiting, _NOW)
-        except (BlockingIOError, InterruptedError):
-            return
+            sent = self._say(self._waiting)
         except OSError as error:
             self._end(error)
             return
