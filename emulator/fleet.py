@@ -381,8 +381,7 @@ class MinerUnit:
         """Mean hash rate over [start, stop], TH/s; the rate itself where the two coincide."""
         if stop <= start:
             return self.hash_ths(stop)
-        self._fleet.advance(stop)
-        return self._fleet.log.hash_rate.between(self.index, start, stop) / ((stop - start) * 1e-9)
+        return self.work_th(start, stop) / ((stop - start) * 1e-9)
 
     def work_th(self, start: Instant, stop: Instant) -> float:
         """Hashes made over [start, stop], in units of 10^12."""
@@ -396,24 +395,15 @@ class MinerUnit:
 
     def powered_since_ns(self, now: Instant) -> Instant | None:
         """When the control board got its mains; None without mains."""
-        fleet = self._fleet
-        fleet.advance(now)
-        value: int = fleet.powered_since.item(self.index)
-        return None if value == NONE else value
+        return self._since(self._fleet.powered_since, now)
 
     def api_since_ns(self, now: Instant) -> Instant | None:
         """When the network API came, or comes, up; None without mains."""
-        fleet = self._fleet
-        fleet.advance(now)
-        value: int = fleet.api_since.item(self.index)
-        return None if value == NONE else value
+        return self._since(self._fleet.api_since, now)
 
     def mining_since_ns(self, now: Instant) -> Instant | None:
         """When the present mining process began to hash; None while it does not."""
-        fleet = self._fleet
-        fleet.advance(now)
-        value: int = fleet.mining_since.item(self.index)
-        return None if value == NONE else value
+        return self._since(self._fleet.mining_since, now)
 
     def setpoint(self, now: Instant) -> float:
         """Share of nominal power the unit is set to."""
@@ -438,3 +428,8 @@ class MinerUnit:
         if not self._fleet.mains[self.index]:
             return 0.0
         return min(1.0, max(0.15, (self.temperature_c(now) - 20.0) / 55.0))
+
+    def _since(self, column: NDArray[np.int64], now: Instant) -> Instant | None:
+        self._fleet.advance(now)
+        value: int = column.item(self.index)
+        return None if value == NONE else value
