@@ -217,7 +217,8 @@ def _filling(plain: Mapping[str, str]) -> Callable[[dict[str, Any], object], Non
     What are attributes is looked up in one call, what is in a mapping one mapping after the other.
     """
     keys = [key for key, name in plain.items() if "." not in name]
-    attributes = attrgetter(*(plain[key] for key in keys), "__class__", "__class__") if keys else None
+    # with one more name that every object has, for of a single one attrgetter makes no tuple
+    attributes = attrgetter(*(plain[key] for key in keys), "__class__") if keys else None
     nested: dict[str, list[tuple[str, list[str]]]] = {}
     for key, name in plain.items():
         first, *rest = name.split(".")
