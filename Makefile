@@ -4,6 +4,7 @@
 #   make test    every test: first what runs in virtual time, then what runs in real time, each several at a time
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
+#   make properties  the properties alone, with a thousand examples each, others each time (some minutes)
 #   make fuzz    coverage-guided fuzzing of the codecs, FUZZ_SECONDS for each target (60)
 #   make selftest  every faulty controller caught, every limit where it says (some minutes); the quick form is in make test
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
@@ -27,7 +28,7 @@ SHELL       := /bin/bash
 .NOTPARALLEL:
 # The tests start the program some hundreds of times: with its bytecode kept, whatever the surroundings say.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: demo test lint selftest fuzz suites bench matrix sanitize emulate aarch64 docs clean
+.PHONY: demo test lint properties selftest fuzz suites bench matrix sanitize emulate aarch64 docs clean
 
 # What an install depends on. Python files are not among them: the install is editable.
 SOURCES := pyproject.toml setup.py $(wildcard fastpath/*.pyx fastpath/*.pxi fastpath/*.[ch] fastpath/kernels/*)
@@ -53,6 +54,9 @@ lint: $(DEV)
 	@"$(BIN)/mypy" --no-error-summary
 	@"$(BIN)/lint-imports" --no-logo
 	@echo "lint: clean"
+
+properties: $(DEV)
+	@"$(BIN)/python" -m pytest -m "hypothesis and not system" --ignore=tests/system --hypothesis-profile=thorough -n auto $(ARGS)
 
 selftest: $(RUN)
 	@"$(BIN)/ramprig" selftest --out runs/selftest $(ARGS)
