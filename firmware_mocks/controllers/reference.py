@@ -129,7 +129,7 @@ class Controller:
             self._meter.close()
             if self._dispatch is not None:
                 self._dispatch.close()
-            await self._http.aclose()
+            await self._http.close()
 
     async def _watch_meter(self) -> None:
         async for _ in _every(self._settings.poll.meter_s):
@@ -366,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="log decisions to stderr, not only trouble")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(message)s")
-    for chatty in ("pymodbus", "pymodbus.logging", "httpx"):
+    for chatty in ("pymodbus", "pymodbus.logging"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     try:
         inventory = _read_inventory(options.inventory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.antminer_stock import AntminerStock
 from firmware_mocks.controllers.drivers.auradine import Auradine
@@ -55,12 +55,12 @@ _API, _WEB, _REST, _V3 = "api", "web", "rest", "v3"
 
 
 def _by_web(
-    kind: Callable[[str, int, Mapping[str, str], httpx.AsyncClient], Miner], port: str
-) -> Callable[[Entry, httpx.AsyncClient, float], Miner]:
+    kind: Callable[[str, int, Mapping[str, str], aiohttp.ClientSession], Miner], port: str
+) -> Callable[[Entry, aiohttp.ClientSession, float], Miner]:
     return lambda entry, http, _timeout_s: kind(entry["address"], entry["ports"][port], entry["credentials"], http)
 
 
-MINERS: Mapping[str, Callable[[Entry, httpx.AsyncClient, float], Miner]] = {
+MINERS: Mapping[str, Callable[[Entry, aiohttp.ClientSession, float], Miner]] = {
     "antminer-stock": _by_web(AntminerStock, _WEB),
     "auradine": _by_web(Auradine, _REST),
     "avalon": lambda entry, _http, timeout_s: Avalon(entry["address"], entry["ports"][_API], timeout_s),
@@ -80,7 +80,7 @@ MINERS: Mapping[str, Callable[[Entry, httpx.AsyncClient, float], Miner]] = {
 """Driver by firmware, from (inventory entry, HTTP client, seconds for one small request)."""
 
 
-def miner(entry: Entry, http: httpx.AsyncClient, request_timeout_s: float) -> Miner | None:
+def miner(entry: Entry, http: aiohttp.ClientSession, request_timeout_s: float) -> Miner | None:
     """The driver for an inventory entry; None for a firmware this controller cannot put to sleep."""
     make = MINERS.get(entry["firmware"])
     return None if make is None else make(entry, http, request_timeout_s)

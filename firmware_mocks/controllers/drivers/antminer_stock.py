@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode
 from firmware_mocks.controllers.drivers.web import Web
@@ -16,8 +16,8 @@ _CARRIED_BACK = ("bitmain-fan-ctrl", "bitmain-fan-pwm", "pools")
 class AntminerStock:
     """One miner. Which of the two mode keys counts differs between images (miner_type and date): both are written."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
-        auth = httpx.DigestAuth(credentials.get("username", "root"), credentials.get("password", "root"))
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
+        auth = aiohttp.DigestAuthMiddleware(credentials.get("username", "root"), credentials.get("password", "root"))
         self._web = Web(f"http://{address}:{port}/cgi-bin", http, auth)
 
     async def set_mode(self, mode: Mode) -> None:

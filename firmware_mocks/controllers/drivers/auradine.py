@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode, confirmed
 from firmware_mocks.controllers.drivers.socket_api import message, row, succeeded
@@ -16,7 +16,7 @@ _SHOWN: Mapping[str, Mode] = {"on": "sleep", "off": "mine"}
 class Auradine:
     """One miner."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self._web = Web(f"http://{address}:{port}", http)
         self._user, self._password = credentials.get("username", "admin"), credentials.get("password", "admin")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import Mode, confirmed
 from firmware_mocks.controllers.drivers.web import Web, text_at
@@ -15,7 +15,7 @@ _SHOWN: Mapping[str, Mode] = {"true": "sleep", "1": "sleep", "false": "mine", "0
 class Bitaxe:
     """One miner."""
 
-    def __init__(self, address: str, port: int, http: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, port: int, http: aiohttp.ClientSession) -> None:
         self._web = Web(f"http://{address}:{port}/api/system", http)
 
     async def set_mode(self, mode: Mode) -> None:

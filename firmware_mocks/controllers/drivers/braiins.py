@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import Mode, confirmed
 from firmware_mocks.controllers.drivers.web import Web, text_at
@@ -18,7 +18,7 @@ _BOARDS_OFF_S = 25
 class Braiins:
     """One miner."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self._web = Web(f"http://{address}:{port}/api/v1", http)
         self._login = {"username": credentials.get("username", "root"), "password": credentials.get("password", "")}
 

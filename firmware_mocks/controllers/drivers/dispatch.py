@@ -5,12 +5,13 @@ Owns what both come down to, a `DispatchReading`; what follows from it is decide
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError
 from firmware_mocks.controllers.drivers.modbus import ModbusUnit, float_hi_lo
@@ -59,19 +60,21 @@ class DispatchFeed:
     last. A reply is the only sign of life the feed gives, so the heartbeat counts them.
     """
 
-    def __init__(self, entry: Mapping[str, Any], http: httpx.AsyncClient, timeout_s: float) -> None:
+    def __init__(self, entry: Mapping[str, Any], http: aiohttp.ClientSession, timeout_s: float) -> None:
         self._url = entry["url"] + entry["resources"]["dispatch"]
         login = entry["credentials"]
-        self._auth = httpx.BasicAuth(login["username"], login["password"]) if login["username"] else None
-        self._http, self._timeout_s = http, timeout_s
+        self._headers = {}
+        if login["username"]:
+            self._headers["Authorization"] = aiohttp.encode_basic_auth(login["username"], login["password"])
+        self._http, self._timeout = http, aiohttp.ClientTimeout(timeout_s)
         self._replies = 0
 
     async def read(self) -> DispatchReading:
         """What is asked now."""
         try:
-            reply = await self._http.get(self._url, auth=self._auth, timeout=self._timeout_s)
-            reply.raise_for_status()
-            said = reply.json()
+            asking = self._http.get(self._url, headers=self._headers, timeout=self._timeout, raise_for_status=True)
+            async with asking as reply:
+                said = json.loads(await reply.read())
             latest: dict[str, Mapping[str, Any]] = {}
             for order in said["orders"]:
                 known = latest.get(order["id"])
@@ -79,7 +82,7 @@ class DispatchFeed:
                     latest[order["id"]] = order
             asked_w = [1e3 * float(order["setpoint_kw"]) for order in latest.values() if order["status"] == "active"]
             recall = int(said["recall_count"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise DeviceError(f"{self._url}: {error or type(error).__name__}") from error
         self._replies += 1
         return DispatchReading(min(asked_w, default=math.inf), recall, heartbeat=self._replies)
@@ -88,7 +91,7 @@ class DispatchFeed:
         """Nothing is kept."""
 
 
-def signal(entry: Mapping[str, Any], links: Links, http: httpx.AsyncClient, timeout_s: float) -> Dispatch:
+def signal(entry: Mapping[str, Any], links: Links, http: aiohttp.ClientSession, timeout_s: float) -> Dispatch:
     """The driver for an inventory entry of one of the SIGNALS."""
     if entry["product"] == "ramprig_feed":
         return DispatchFeed(entry, http, timeout_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode, confirmed
 from firmware_mocks.controllers.drivers.web import Web, text_at
@@ -16,7 +16,7 @@ _STATE_S = 5
 class Epic:
     """One miner."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self._web = Web(f"http://{address}:{port}", http)
         self._password = credentials.get("password", "letmein")
 

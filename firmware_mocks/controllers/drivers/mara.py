@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError, Mode
 from firmware_mocks.controllers.drivers.web import Web, text_at
@@ -13,8 +13,8 @@ from firmware_mocks.controllers.drivers.web import Web, text_at
 class Mara:
     """One miner. It wakes into the mode it was in before it was put to sleep; Auto where nobody knows."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
-        auth = httpx.DigestAuth(credentials.get("username", "root"), credentials.get("password", "root"))
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
+        auth = aiohttp.DigestAuthMiddleware(credentials.get("username", "root"), credentials.get("password", "root"))
         self._web = Web(f"http://{address}:{port}/kaonsu/v1", http, auth)
         self._before = "Auto"
 

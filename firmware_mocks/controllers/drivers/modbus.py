@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
@@ -21,6 +21,7 @@ from firmware_mocks.controllers.drivers.base import DeviceError
 from firmware_mocks.controllers.modbus_link import Link
 
 _HZ_PLACES = 4
+_FLOAT, _TWO_WORDS = struct.Struct(">f"), struct.Struct(">2H")
 _RELAY_S = 0.1
 """A PDU's relay has moved this long after the acknowledgement. estimate"""
 
@@ -76,10 +77,10 @@ class ModbusUnit:
 
 def float_hi_lo(registers: Sequence[int]) -> float:
     """Two registers, most significant word first, as a float. Raises DeviceError for NaN and infinity."""
-    value = AsyncModbusTcpClient.convert_from_registers(list(registers), AsyncModbusTcpClient.DATATYPE.FLOAT32)
-    if not isinstance(value, float) or not math.isfinite(value):
+    (value,) = _FLOAT.unpack(_TWO_WORDS.pack(*registers))
+    if not math.isfinite(value):
         raise DeviceError(f"registers {list(registers)} hold no finite float")
-    return value
+    return float(value)
 
 
 class Sdm630(ModbusUnit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers.drivers.base import HttpStatusError, Mode, confirmed
 from firmware_mocks.controllers.drivers.web import Web, text_at
@@ -18,7 +18,7 @@ _STATE_S = 4
 class Vnish:
     """One miner. The body of an order's answer may be empty: it is no failure."""
 
-    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, port: int, credentials: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self._web = Web(f"http://{address}:{port}/api/v1", http)
         self._password = credentials.get("password", "admin")
 

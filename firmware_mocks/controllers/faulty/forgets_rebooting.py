@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import aiohttp
 
 from firmware_mocks.controllers import drivers, reference
 from firmware_mocks.controllers.defect import Forgiving, controller_of
@@ -26,7 +26,7 @@ class ForgetsRebooting(reference.Controller):
 
 
 def _is_good_enough(error: drivers.DeviceError) -> bool:
-    return isinstance(error.__cause__, ConnectionError | httpx.ConnectError)
+    return isinstance(error.__cause__, ConnectionError | aiohttp.ClientConnectorError)
 
 
 controller = controller_of(ForgetsRebooting)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from firmware_mocks.controllers import drivers, reference
 from firmware_mocks.controllers.defect import Forgiving, controller_of
 
@@ -26,7 +24,7 @@ class TakesSilenceForYes(reference.Controller):
 
 
 def _is_good_enough(error: drivers.DeviceError) -> bool:
-    return isinstance(error.__cause__, TimeoutError | httpx.TimeoutException)
+    return isinstance(error.__cause__, TimeoutError)
 
 
 controller = controller_of(TakesSilenceForYes)

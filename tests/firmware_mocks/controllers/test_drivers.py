@@ -61,7 +61,7 @@ def test_a_driver_puts_every_model_to_sleep_and_wakes_it_again(firmware: str, kn
             await site.wait_s(600)
             assert site.unit(model).phase(site.now) is Phase.HASHING
             assert site.true_w(model) == pytest.approx(nominal_w, rel=0.06)
-        await http.aclose()
+        await http.close()
 
     on_site(firmware, curtail, **knobs)
 
@@ -78,7 +78,7 @@ def test_a_whatsminer_is_back_at_full_power_in_a_minute_because_fast_boot_was_se
         await driver.set_mode("mine")
         await site.wait_s(75)
         assert site.true_w(models(firmware)[0]) > 0.95 * nominal_w
-        await http.aclose()
+        await http.close()
 
     on_site(firmware, curtail)
 
@@ -97,7 +97,7 @@ def test_a_wrong_password_is_a_device_error_and_moves_nothing(firmware: str) -> 
             await driver.set_mode("sleep")
         await site.wait_s(60)
         assert site.unit(models(firmware)[0]).phase(site.now) is Phase.HASHING
-        await http.aclose()
+        await http.close()
 
     on_site(firmware, curtail)
 
@@ -110,7 +110,7 @@ def test_a_bitaxe_of_an_older_build_cannot_be_paused_and_says_so() -> None:
         with pytest.raises(drivers.HttpStatusError) as caught:
             await driver.set_mode("sleep")
         assert caught.value.status == 404
-        await http.aclose()
+        await http.close()
 
     on_site("bitaxe", curtail, build="2.12.2")
 
@@ -123,7 +123,7 @@ def test_a_device_that_is_not_there_is_a_device_error_for_every_driver() -> None
             assert driver is not None
             with pytest.raises(DeviceError):
                 await driver.set_mode("sleep")
-        await http.aclose()
+        await http.close()
 
     on_site("luxos", curtail)
 
