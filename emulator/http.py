@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import h11
@@ -171,7 +172,8 @@ class HttpConversation:
             self._answer(self._request, now, actions)
         else:
             if event is h11.NEED_DATA and self._h11.they_are_waiting_for_100_continue:
-                actions.append(Send(self._bytes(h11.InformationalResponse(status_code=100, headers=[]))))
+                go_on = h11.InformationalResponse(status_code=100, headers=[], reason=_reason(100).encode())
+                actions.append(Send(self._bytes(go_on)))
             return False
         return True
 
@@ -198,7 +200,8 @@ class HttpConversation:
             headers += [("Date", format_datetime(self._device.host.wall(now), usegmt=True)), ("Server", self._server)]
         if close:
             headers.append(("Connection", "close"))
-        head = self._bytes(h11.Response(status_code=response.status, headers=headers))
+        reason = _reason(response.status).encode()
+        head = self._bytes(h11.Response(status_code=response.status, headers=headers, reason=reason))
         body = b"" if method == "HEAD" else self._bytes(h11.Data(data=response.body))
         return head + body + self._bytes(h11.EndOfMessage())
 
@@ -225,7 +228,7 @@ class HttpConversation:
 
 def error_page(status: int, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
     """The plain HTML page of a status, as small servers write it."""
-    title = f"{status} - {_REASONS.get(status, 'Error')}"
+    title = f"{status} - {_reason(status)}"
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return HttpResponse(status, page.encode(), HTML, headers)
 
@@ -239,10 +242,9 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     return asked if isinstance(asked, dict) else None
 
 
-_REASONS = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    413: "Payload Too Large",
-}
+def _reason(status: int) -> str:
+    """The words after the number in a status line, which callers that read it as text look for."""
+    return _REASONS.get(status, "Error")
+
+
+_REASONS = {known.value: known.phrase for known in HTTPStatus} | {413: "Payload Too Large"}  # which Python renames
