@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -148,10 +148,15 @@ class StockReadings(Readings):
         """Sixteen hexadecimal digits of the control board."""
         return f"{self.device.seed.key:016x}"
 
-    @property
+    @cached_property
     def slots(self) -> list[dict[str, Any]]:
         """The four board connectors; an empty one has zeros and an empty rate."""
         return self.four_slots("")
+
+    @property
+    def chains(self) -> list[dict[str, Any]]:
+        """The same rows: the firmware lists the temperatures of all connectors, then what hashes on them."""
+        return self.slots
 
     @property
     def fan_list(self) -> list[dict[str, Any]]:

@@ -176,10 +176,10 @@ def _object(template: Mapping[str, Any]) -> Render:
     plain: dict[str, str] = {}
     others: list[tuple[str, Render]] = []
     keyed: list[tuple[Render, Render]] = []
-    merged: list[tuple[str, Render]] = []
+    merged: list[tuple[int, str, Render]] = []
     for key, entry in template.items():
         if key.startswith("$each "):
-            merged.append((key.removeprefix("$each "), compile_template(entry)))
+            merged.append((len(fixed), key.removeprefix("$each "), compile_template(entry)))
         elif "${" in key:
             keyed.append((_lookup(key), compile_template(entry)))
         elif _is_fixed(entry):
@@ -203,12 +203,25 @@ def _object(template: Mapping[str, Any]) -> Render:
             made[name] = of(readings, row)
         for name_of, of in keyed:
             made[name_of(readings, row)] = of(readings, row)
-        for rows, of in merged:
-            for each in getattr(readings, rows):
-                made.update(of(readings, {**row, **each}))
-        return made
+        return _interleaved(made, merged, readings, row) if merged else made
 
     return render
+
+
+def _interleaved(
+    made: dict[str, Any], merged: Sequence[tuple[int, str, Render]], readings: object, row: Row
+) -> dict[str, Any]:
+    """`made` with the rows of each (place, rows, template) where the template has them."""
+    entries = list(made.items())
+    whole: dict[str, Any] = {}
+    begin = 0
+    for place, rows, of in merged:
+        whole.update(entries[begin:place])
+        begin = place
+        for each in getattr(readings, rows):
+            whole.update(of(readings, {**row, **each}))
+    whole.update(entries[begin:])
+    return whole
 
 
 def _filling(plain: Mapping[str, str]) -> Callable[[dict[str, Any], object], None]:

@@ -43,7 +43,8 @@ def test_rows_become_a_list_or_are_merged_into_an_object() -> None:
         {"hw": 3, "rate": 1.5},
         {"hw": 4, "rate": 1.5},
     ]
-    assert shown({"x": 0, "$each boards": {"hw${n}": "$hw"}}) == {"x": 0, "hw1": 3, "hw2": 4}
+    merged = shown({"x": 0, "$each boards": {"hw${n}": "$hw"}, "y": "$rate"})
+    assert list(merged.items()) == [("x", 0), ("hw1", 3), ("hw2", 4), ("y", 1.5)]  # where the template has them
 
 
 def test_a_value_of_the_row_hides_the_reading_of_the_same_name() -> None:
