@@ -78,6 +78,7 @@ class LuxReadings(Readings):
     """What LUXminer shows at one instant."""
 
     device: LuxDevice
+    share_difficulty: int = 262_144  # LUXminer counts difficulty in whole numbers (S2: worked replies)
     windows: ClassVar[Mapping[str, Window]] = {
         "5s": Window(METER["tau_5s_ns"], exponential=True),
         "1m": Window(METER["tau_1m_ns"], exponential=True),

@@ -273,6 +273,12 @@ def test_pool_commands_need_no_session(lux: Any) -> None:
     assert len(lux.ask("pools")["POOLS"]) == 1
 
 
+def test_difficulty_is_a_whole_number(lux: Any) -> None:
+    rows = [lux.ask("summary")["SUMMARY"][0], lux.ask("devs")["DEVS"][0], *lux.ask("pools")["POOLS"]]
+    kinds = {type(entry) for row in rows for key, entry in row.items() if "Difficulty" in key or key == "Diff1 Shares"}
+    assert kinds == {int}
+
+
 def test_groups_divide_the_pools(lux: Any) -> None:
     assert code(lux.ask("addgroup", "split,2"))[0] == "S"
     lux.ask("addpool", "stratum+tcp://new:1,me,x,1")
