@@ -7,9 +7,11 @@ decided in `bench/profile.py`.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -21,6 +23,11 @@ from emulator import units
 from emulator.timeline import Floats, Instants, Signal
 
 _DAY_NS = 86_400 * 10**9
+_UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": _DAY_NS}
+_LONGEST_NS = 100 * 366 * _DAY_NS
+"""Sums of a few records that long still fit 64 bit nanoseconds."""
+_THOUSANDS = re.compile(r"\.(?=\d{3}(?:\.\d{3})*(?:,|$))")
+"""The points of "1.234.567,8", and none of "35.50"."""
 
 
 class CsvTable(Table):
@@ -65,8 +72,8 @@ def read_record(table: CsvTable, folder: Path, unit: str, where: str) -> Record:
     """
     reader = _Reader(table, folder / table.file, where)
     scale, shift = reader.conversion(unit)
-    origin, t_ns, raw = reader.columns()
-    return reader.cut(origin, t_ns, raw * scale + shift)
+    first, t_ns, raw = reader.columns()
+    return reader.cut(first, t_ns, raw * scale + shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,18 @@ class _Reader:
     def conversion(self, unit: str) -> tuple[float, float]:
         """Factor and summand that turn a cell into `unit`."""
         table = self.table
-        try:
-            shift = 0.0 if table.offset is None else units.parse(table.offset, unit)
-            if table.base is None:
-                return units.parse(f"1 {table.unit}", unit), shift
-            return units.parse(f"1 {table.unit}", "V") / units.parse(table.base, "V"), shift
-        except units.UnitError as error:
-            key = "base" if table.base is not None else "unit"
-            raise ConfigError(f"{self.where}.{key}: {error}") from None
+        shift = 0.0 if table.offset is None else self._quantity("offset", table.offset, unit)
+        if table.base is None:
+            return self._quantity("unit", f"1 {table.unit}", unit), shift
+        base = self._quantity("base", table.base, "V")
+        if unit != "pu" or base <= 0:
+            what = "is not above zero" if unit == "pu" else f"makes pu of volts, and this channel is in {unit}"
+            raise ConfigError(f"{self.where}.base: {table.base!r} {what}; correct it or leave it out")
+        return self._quantity("unit", f"1 {table.unit}", "V") / base, shift
 
-    def columns(self) -> tuple[int, Instants, Floats]:
+    def columns(self) -> tuple[str, Instants, Floats]:
         """The first instant as the file has it, instants since then, raw values; holes up to `bridge` are left out."""
+        first = ""
         rows = self._rows()
         names: Sequence[str] = next(rows, (0, ()))[1] if self.table.header else ()
         time, value = self._column("time", names), self._column("value", names)
@@ -103,23 +111,27 @@ class _Reader:
                 continue
             if not np.isfinite(number):
                 raise self._bad(line, f"holds no number ({cells[value]!r})", 'repair it, or allow it: bridge = "4 s"')
+            first = first or cells[time]
             instants.append(self._instant(cells[time], line))
             values.append(number)
             lines.append(line)
         if not values:
             raise ConfigError(f"{self.where}.file: {self.path} holds no row of numbers; is the separator right?")
-        return instants[0], self._ordered(instants, lines), np.array(values)
+        return first, self._ordered(instants, lines), np.array(values)
 
-    def cut(self, origin: int, t_ns: Instants, value: Floats) -> Record:
+    def cut(self, first: str, t_ns: Instants, value: Floats) -> Record:
         """The stretch from `start` to `stop`, with its first instant at zero."""
         signal, last = Signal(t_ns, value), int(t_ns[-1])
-        start = self._limit("start", 0, origin, last)
-        stop = self._limit("stop", last, origin, last)
+        if last == 0:
+            raise ConfigError(f"{self.where}.file: {self.path} holds one instant; a record needs two")
+        start = self._limit("start", 0, first, last)
+        stop = self._limit("stop", last, first, last)
         if start >= stop:
             raise ConfigError(f"{self.where}.stop: the record is empty; stop must come after start")
-        inside = (t_ns > start) & (t_ns < stop)
-        kept = np.concatenate([[start], t_ns[inside], [stop]])
-        values = np.concatenate([[signal.at(start)], value[inside], [signal.at(stop)]])
+        inside = (t_ns > start) & (t_ns <= stop)
+        kept, values = np.insert(t_ns[inside], 0, start), np.insert(value[inside], 0, signal.at(start))
+        if kept[-1] < stop:
+            kept, values = np.append(kept, stop), np.append(values, signal.at(stop))
         return Record(kept - start, values)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -127,6 +139,14 @@ class _Reader:
         table = self.table
         if len(table.separator) != 1:
             raise ConfigError(f'{self.where}.separator: {table.separator!r} is not one character; "\\t" is a tab')
+        if table.separator in '"\r\n':
+            raise ConfigError(
+                f"{self.where}.separator: {table.separator!r} means something else; name what parts cells"
+            )
+        if table.separator == table.decimal:
+            raise ConfigError(
+                f"{self.where}.decimal: {table.decimal!r} is the separator as well; such a file cannot be told apart"
+            )
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 for line, text in enumerate(file, 1):
@@ -138,6 +158,8 @@ class _Reader:
             near = [entry.name for entry in folder.glob("*.csv")] if folder.is_dir() else []
             hint = did_you_mean(self.path.name, near)
             raise ConfigError(f"{self.where}.file: no such file: {self.path}{hint}") from None
+        except csv.Error as error:
+            raise self._bad(line, f"cannot be read: {error}", "repair it") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{self.where}.file: {self.path} is not UTF-8 text; save it as UTF-8") from None
         except OSError as error:
@@ -159,20 +181,28 @@ class _Reader:
         if not cell:
             return float("nan")
         try:
-            return float(cell if self.table.decimal == "." else cell.replace(".", "").replace(",", "."))
+            return float(self._pointed(cell))
         except ValueError:
             raise self._bad(line, f"holds no number ({cell!r})", "check value, separator and decimal") from None
 
     def _instant(self, cell: str, line: int) -> int:
         try:
             if self.table.time_format is not None:
-                return _clock_ns(cell, self.table.time_format)
-            text = cell if self.table.decimal == "." else cell.replace(",", ".")
-            number = units.duration_ns(f"{text} {self.table.time_unit}", negative=True)
-        except ValueError:
-            hint = f'"{self.table.time_format}"' if self.table.time_format else f"a number of {self.table.time_unit}"
+                return _since_1900_ns(_moment(cell, self.table.time_format))
+            return round(Decimal(self._pointed(cell)) * _UNIT_NS[self.table.time_unit])
+        except (ValueError, InvalidOperation, OverflowError, re.error):  # re.error: a code twice in one format
+            format_ = self.table.time_format
+            hint = f"a number of {self.table.time_unit}" if format_ is None else f'"{format_}"'
             raise self._bad(line, f"the time {cell!r} is not {hint}", "set time_unit or time_format") from None
-        return number
+
+    def _pointed(self, cell: str) -> str:
+        """The number with its decimal mark as a point, without marks of thousands."""
+        if self.table.decimal == ".":
+            return cell
+        whole = _THOUSANDS.sub("", cell)
+        if "." in whole:
+            raise ValueError(cell)
+        return whole.replace(",", ".")
 
     def _ordered(self, instants: list[int], lines: list[int]) -> Instants:
         """Instants from zero on. A clock without a date may pass midnight; nothing else may go back."""
@@ -188,16 +218,24 @@ class _Reader:
             if self.table.bridge and instant - ordered[-1] > self.table.bridge:
                 gap = f"ends a hole of {(instant - ordered[-1]) / 1e9:g} s"
                 raise self._bad(line, gap, f"bridge allows {self.table.bridge / 1e9:g} s; cut the record with stop")
+            if instant - ordered[0] > _LONGEST_NS:
+                raise self._bad(line, "is more than a century after the first row", "set time_unit or cut the file")
             ordered.append(instant)
-        return np.array(ordered, dtype=np.int64) - ordered[0]
+        return np.array([instant - ordered[0] for instant in ordered], dtype=np.int64)
 
-    def _limit(self, key: Literal["start", "stop"], otherwise: int, origin: int, last: int) -> int:
+    def _quantity(self, key: Literal["unit", "base", "offset"], text: str, unit: str) -> float:
+        try:
+            return units.parse(text, unit)
+        except units.UnitError as error:
+            raise ConfigError(f"{self.where}.{key}: {error}") from None
+
+    def _limit(self, key: Literal["start", "stop"], otherwise: int, first: str, last: int) -> int:
         """An edge of the cut, from a clock time in the file's own format or a duration since the first row."""
         text = self.table.start if key == "start" else self.table.stop
         if text is None:
             return otherwise
         try:
-            instant = self._edge(text, origin)
+            instant = self._edge(text, first)
         except units.UnitError as error:
             raise ConfigError(f"{self.where}.{key}: {error}") from None
         if not 0 <= instant <= last:
@@ -206,24 +244,33 @@ class _Reader:
             )
         return instant
 
-    def _edge(self, text: str, origin: int) -> int:
+    def _edge(self, text: str, first: str) -> int:
         time_format = self.table.time_format
-        if time_format is not None:
-            try:
-                since = _clock_ns(text, time_format) - origin
-            except ValueError:
-                return units.duration_ns(text)
-            return since if since >= 0 or _names_a_day(time_format) else since + _DAY_NS
-        return units.duration_ns(text)
+        if time_format is None:
+            return units.duration_ns(text)
+        origin = _moment(first, time_format)
+        try:
+            moment = _moment(text, time_format)
+        except ValueError:
+            return units.duration_ns(text)
+        if moment.tzinfo and not origin.tzinfo:
+            raise units.UnitError(f"{text!r} names a zone, and the times in the file have none; leave it out")
+        if origin.tzinfo and not moment.tzinfo:
+            moment = moment.replace(tzinfo=origin.tzinfo)
+        since = _since_1900_ns(moment) - _since_1900_ns(origin)
+        return since if since >= 0 or _names_a_day(time_format) else since + _DAY_NS
 
     def _bad(self, line: int, what: str, remedy: str) -> ConfigError:
         return ConfigError(f"{self.where}.file: {self.path}, line {line}: {what}; {remedy}")
 
 
-def _clock_ns(text: str, time_format: str) -> int:
-    """A clock time as nanoseconds since a fixed day; raises ValueError where the text has another form."""
-    # a record's clock mostly has no zone; only differences are taken, so UTC does
-    moment = datetime.fromisoformat(text) if time_format == "iso" else datetime.strptime(text, time_format)  # noqa: DTZ007
+def _moment(text: str, time_format: str) -> datetime:
+    """A clock time; raises ValueError where the text has another form."""
+    # a record's clock mostly has no zone, and only differences are taken
+    return datetime.fromisoformat(text) if time_format == "iso" else datetime.strptime(text, time_format)  # noqa: DTZ007
+
+
+def _since_1900_ns(moment: datetime) -> int:
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1900, 1, 1, tzinfo=UTC)
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 

@@ -233,6 +233,27 @@ def test_iso_time_stamps_with_a_zone_are_read(tmp_path: Path) -> None:
     assert record(tmp_path, rows, time_format='"iso"').duration_ns == 2 * S
 
 
+def test_an_edge_of_the_cut_without_a_zone_is_in_that_of_the_file(tmp_path: Path) -> None:
+    rows = "t_s,f_hz\n2025-04-28T10:00+02:00,50\n2025-04-28T16:00+02:00,49\n"
+    profile = record(tmp_path, rows, time_format='"iso"', start='"2025-04-28T12:00"')
+    assert profile.duration_ns == 4 * 3600 * S
+
+
+def test_far_years_day_numbers_and_points_of_thousands_are_read(tmp_path: Path) -> None:
+    rows = "t_s;f_hz\n45.000,5;49.950\n45.000,75;1.234,5\n"
+    keys = {"separator": '";"', "decimal": '","', "unit": '"mHz"'}
+    profile = record(tmp_path, rows, time_unit='"d"', **keys)
+    assert profile.duration_ns == 6 * 3600 * S
+    assert profile.channels["frequency"].signal.value.tolist() == pytest.approx([49.95, 1.2345])
+    rows = "t_s,f_hz\n2200-01-01T00:00,50\n2200-01-01T00:01,49.9\n"
+    assert record(tmp_path, rows, time_format='"iso"').duration_ns == 60 * S
+
+
+def test_a_record_that_ends_in_a_step_stays_at_its_level_until_then(tmp_path: Path) -> None:
+    frequency = record(tmp_path, "t_s,f_hz\n0,50\n2,50\n2,49\n").channels["frequency"].signal
+    assert [frequency.at(0), frequency.at(S), frequency.at(2 * S)] == [50, 50, 49]
+
+
 def test_holes_are_bridged_only_as_far_as_allowed(tmp_path: Path) -> None:
     rows = "t_s,f_hz\n0,50\n1,NaN\n2,49.8\n"
     assert record(tmp_path, rows, bridge='"2 s"').channels["frequency"].signal.at(S) == pytest.approx(49.9)
@@ -263,6 +284,22 @@ def test_holes_are_bridged_only_as_far_as_allowed(tmp_path: Path) -> None:
         ("t_s,f_hz\n0,50\n2,50\n1,50\n", {}, ("line 4", "1 s before the row above", "sort")),
         ("t_s,f_hz\n", {}, ("no row of numbers",)),
         ("", {}, ("csv.time", "no column")),
+        ("t_s,f_hz\n0,50,01\n1,49,99\n", {"decimal": '","'}, ("csv.decimal", "is the separator as well")),
+        ("t_s;f_hz\n0;35.50\n", {"separator": '";"', "decimal": '","'}, ("line 2", "no number ('35.50')")),
+        pytest.param(
+            "t_s,f_hz\n0,50," + "x" * 140_000 + "\n", {}, ("line 2", "field larger than field limit"), id="a huge cell"
+        ),
+        ("t_s,f_hz\n0,50\n", {}, ("csv.file", "holds one instant")),
+        ("t_s,f_hz\n0,50\n4e9,50\n", {}, ("line 3", "a century after the first row", "time_unit")),
+        ("t_s,f_hz\n01:01,50\n", {"time_format": '"%M:%M"'}, ("line 2", "'01:01' is not", "time_format")),
+        (ROWS, {"separator": "'\"'"}, ("csv.separator", "means something else")),
+        (ROWS, {"offset": '"50"'}, ("csv.offset", "no unit")),
+        (ROWS, {"unit": '"kV"', "base": '"1 kV"'}, ("csv.base", "this channel is in Hz")),
+        (
+            "t_s,f_hz\n2025-04-28 12:00,50\n2025-04-28 13:00,50\n",
+            {"time_format": '"iso"', "start": '"2025-04-28 12:30Z"'},
+            ("csv.start", "names a zone"),
+        ),
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused_with_file_line_and_remedy(
