@@ -295,7 +295,7 @@ class FeederRelay(Model):
             self._pulses[address] = now
             if address == _OUT_TRIP:
                 self._feeder.breaker.trip(now)
-            elif address == _OUT_CLOSE:
+            elif address == _OUT_CLOSE and not self.tripping(now):
                 self._feeder.breaker.close(now)
 
         self._served(pulse, now, write=True)

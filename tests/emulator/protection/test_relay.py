@@ -190,6 +190,7 @@ def test_after_a_trip_it_recloses_only_when_the_frequency_is_back_and_keeps_its_
     assert ask(one, "04 0718 0001", 15 * S) == "04 02 00 80"  # 81D1T
     assert ask(one, "04 06f5 0001", 15 * S) == "04 02 00 02"  # trip status: frequency 81D1
     ask(one, "06 2000 0001", 15 * S)
+    assert ask(one, "05 0001 ff00", 16 * S) == "05 00 01 ff 00"  # the output pulses, the breaker does not take it
     assert not feeder.breaker.closed(20 * S)
     assert ask(one, "04 0718 0001", 40 * S) == "04 02 00 00"
     ask(one, "10 2000 0001 02 0001", 40 * S)
