@@ -5,7 +5,7 @@ Owns what both come down to, a `DispatchReading`; what follows from it is decide
 
 from __future__ import annotations
 
-import json
+import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import aiohttp
 
 from firmware_mocks.controllers.drivers.base import DeviceError
 from firmware_mocks.controllers.drivers.modbus import ModbusUnit, float_hi_lo
+from firmware_mocks.controllers.drivers.web import Web
 from firmware_mocks.controllers.modbus_link import Links
 
 SIGNALS = ("ramprig_dispatch", "ramprig_feed")
@@ -61,20 +62,20 @@ class DispatchFeed:
     """
 
     def __init__(self, entry: Mapping[str, Any], http: aiohttp.ClientSession, timeout_s: float) -> None:
-        self._url = entry["url"] + entry["resources"]["dispatch"]
+        self._web = Web(entry["url"], http)
+        self._path = entry["resources"]["dispatch"].removeprefix("/")
         login = entry["credentials"]
         self._headers = {}
         if login["username"]:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(login["username"], login["password"])
-        self._http, self._timeout = http, aiohttp.ClientTimeout(timeout_s)
+        self._timeout_s = timeout_s
         self._replies = 0
 
     async def read(self) -> DispatchReading:
         """What is asked now."""
         try:
-            asking = self._http.get(self._url, headers=self._headers, timeout=self._timeout, raise_for_status=True)
-            async with asking as reply:
-                said = json.loads(await reply.read())
+            async with asyncio.timeout(self._timeout_s):
+                said = await self._web.call("GET", self._path, headers=self._headers)
             latest: dict[str, Mapping[str, Any]] = {}
             for order in said["orders"]:
                 known = latest.get(order["id"])
@@ -82,8 +83,8 @@ class DispatchFeed:
                     latest[order["id"]] = order
             asked_w = [1e3 * float(order["setpoint_kw"]) for order in latest.values() if order["status"] == "active"]
             recall = int(said["recall_count"])
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            raise DeviceError(f"{self._url}: {error or type(error).__name__}") from error
+        except (TimeoutError, ValueError, KeyError, TypeError) as error:
+            raise DeviceError(f"{self._web.base}/{self._path}: {error or type(error).__name__}") from error
         self._replies += 1
         return DispatchReading(min(asked_w, default=math.inf), recall, heartbeat=self._replies)
 

@@ -1,6 +1,6 @@
-"""The HTTP faces of miners: one call, and its JSON or a DeviceError.
+"""HTTP faces, of miners and of the feed: one call, and its JSON or a DeviceError.
 
-Owns the client and what counts as a good answer; paths and bodies are each firmware's own driver's.
+Owns the client and what counts as a good answer; paths and bodies are each product's own driver's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def http_client(command_timeout_s: float, request_timeout_s: float) -> aiohttp.C
 
 
 class Web:
-    """The HTTP face of one miner under `base`, a URL without a slash at its end."""
+    """An HTTP face under `base`, a URL without a slash at its end."""
 
     def __init__(
         self, base: str, http: aiohttp.ClientSession, auth: aiohttp.DigestAuthMiddleware | None = None
