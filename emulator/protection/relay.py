@@ -208,7 +208,12 @@ class FeederRelay(Model):
         """The logic command register: bit 0 closes the breaker, bit 1 opens it; the others reach no logic here."""
         if word & _OPEN:
             self._trip("remote", now, now)
-        elif word & _CLOSE and not self.tripping(now):
+        elif word & _CLOSE:
+            self._close(now)
+
+    def _close(self, now: Instant) -> None:
+        """Close the breaker, which does not take it while TRIP is asserted."""
+        if not self.tripping(now):
             self._feeder.breaker.close(now)
 
     def _reset(self, word: int, now: Instant) -> None:
@@ -295,8 +300,8 @@ class FeederRelay(Model):
             self._pulses[address] = now
             if address == _OUT_TRIP:
                 self._feeder.breaker.trip(now)
-            elif address == _OUT_CLOSE and not self.tripping(now):
-                self._feeder.breaker.close(now)
+            elif address == _OUT_CLOSE:
+                self._close(now)
 
         self._served(pulse, now, write=True)
 
