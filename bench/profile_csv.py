@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -23,9 +23,8 @@ from emulator import units
 from emulator.timeline import Floats, Instants, Signal
 
 _DAY_NS = 86_400 * 10**9
-_UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": _DAY_NS}
-_LONGEST_NS = 100 * 366 * _DAY_NS
-"""Sums of a few records that long still fit 64 bit nanoseconds."""
+TimeUnit = Literal["ns", "us", "ms", "s", "min", "h", "d"]
+_UNIT_NS = {unit: units.duration_ns(f"1 {unit}") for unit in get_args(TimeUnit)}
 _THOUSANDS = re.compile(r"\.(?=\d{3}(?:\.\d{3})*(?:,|$))")
 """The points of "1.234.567,8", and none of "35.50"."""
 
@@ -37,7 +36,7 @@ class CsvTable(Table):
     time: str | int
     value: str | int
     unit: str
-    time_unit: Literal["ns", "us", "ms", "s", "min", "h", "d"] = "s"
+    time_unit: TimeUnit = "s"
     time_format: str | None = None
     header: bool = True
     separator: str = ","
@@ -218,7 +217,7 @@ class _Reader:
             if self.table.bridge and instant - ordered[-1] > self.table.bridge:
                 gap = f"ends a hole of {(instant - ordered[-1]) / 1e9:g} s"
                 raise self._bad(line, gap, f"bridge allows {self.table.bridge / 1e9:g} s; cut the record with stop")
-            if instant - ordered[0] > _LONGEST_NS:
+            if instant - ordered[0] > units.LONGEST_S * 1e9:
                 raise self._bad(line, "is more than a century after the first row", "set time_unit or cut the file")
             ordered.append(instant)
         return np.array([instant - ordered[0] for instant in ordered], dtype=np.int64)

@@ -31,7 +31,7 @@ _UNITS: dict[str, dict[str, float]] = {
 }
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 
-_LONGEST_S = 3.15e9
+LONGEST_S = 3.15e9
 """A century: sums of a few durations still fit 64 bit nanoseconds."""
 
 
@@ -70,8 +70,8 @@ def duration_ns(text: object, *, negative: bool = False) -> int:
     value = parse(text, "s")
     if value < 0 and not negative:
         raise UnitError(f"{text!r}: a duration cannot be negative")
-    if abs(value) > _LONGEST_S:
-        raise UnitError(f"{text!r} is too long; instants are 64 bit nanoseconds, write at most {_LONGEST_S:g} s")
+    if abs(value) > LONGEST_S:
+        raise UnitError(f"{text!r} is too long; instants are 64 bit nanoseconds, write at most {LONGEST_S:g} s")
     return round(value * 1e9)
 
 
