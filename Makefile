@@ -4,7 +4,7 @@
 #   make test    every test: first what runs in virtual time, then what runs in real time, each several at a time
 #                (ARGS="-k fleet -x" goes to pytest)
 #   make lint    ruff, mypy --strict, the import contracts
-#   make properties  the properties alone, with a thousand examples each, others each time (some minutes)
+#   make properties  the properties alone, with up to a thousand examples each, others each time (some minutes)
 #   make fuzz    coverage-guided fuzzing of the codecs, FUZZ_SECONDS for each target (60)
 #   make selftest  every faulty controller caught, every limit where it says (some minutes); the quick form is in make test
 #   make suites  every shipped service against the reference controller set up for it (about a minute)
