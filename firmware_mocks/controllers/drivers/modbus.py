@@ -51,11 +51,11 @@ class ModbusUnit:
                 reply = await send(self._client, self._unit)
             except (ModbusException, OSError) as error:
                 self._client.close()  # a late reply must not meet the next request
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    # Python 3.11's wait_for takes a cancellation at the very instant of its time-out for the time-out.
+                if _told_to_end():
                     raise asyncio.CancelledError from error
                 raise DeviceError(f"{self.name}: {error}") from error
+        if _told_to_end():
+            raise asyncio.CancelledError
         if reply.isError():
             raise DeviceError(f"{self.name}: exception code {getattr(reply, 'exception_code', '?')}")
         return reply
@@ -73,6 +73,12 @@ class ModbusUnit:
     def close(self) -> None:
         """End the connection."""
         self._client.close()
+
+
+def _told_to_end() -> bool:
+    """Python 3.11's wait_for drops a cancellation that comes at the very instant of the reply or of its time-out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def float_hi_lo(registers: Sequence[int]) -> float:

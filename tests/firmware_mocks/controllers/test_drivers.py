@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.register_message import ReadInputRegistersResponse
 
 from emulator.catalogue import Phase
+from emulator.clock import Clock, run
 from firmware_mocks import miners
 from firmware_mocks.controllers import drivers
 from firmware_mocks.controllers.drivers import DeviceError
+from firmware_mocks.controllers.drivers.modbus import ModbusUnit
 from firmware_mocks.controllers.drivers.whatsminer_v2 import md5crypt
+from firmware_mocks.controllers.modbus_link import Links
 from tests.clients.site import Site, units_of
 
 NOWHERE = "127.9.250.1"
@@ -131,3 +137,25 @@ def test_a_device_that_is_not_there_is_a_device_error_for_every_driver() -> None
 def test_md5crypt_gives_the_published_digest() -> None:
     # openssl passwd -1 -salt 01234567 password
     assert md5crypt("password", "01234567") == "b5lh2mHyD2PdJjFfALlEz1"
+
+
+def test_who_is_told_to_end_at_the_instant_of_a_reply_ends() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def main(clock: Clock) -> bool:
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            unit = ModbusUnit(Links(3.0).to({"address": "127.0.0.1", "port": port}), 1)
+            reply: asyncio.Future[ModbusPDU] = asyncio.get_running_loop().create_future()
+            asking = asyncio.create_task(unit.ask(lambda _client, _unit: asyncio.wait_for(reply, 3.0)))
+            await clock.sleep(1)
+            reply.set_result(ReadInputRegistersResponse(registers=[1]))
+            asking.cancel()
+            await asyncio.wait([asking])
+            unit.close()
+            await clock.sleep(1)
+        return asking.cancelled()
+
+    assert run(main)
