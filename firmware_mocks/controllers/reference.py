@@ -116,20 +116,20 @@ class Controller:
 
     async def run(self) -> None:
         """Watch and act until cancelled. Load then stays as it is: it is off for a reason, and ending is no recall."""
-        self._take_up(asyncio.get_running_loop().time())
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch_meter(), name="watch meter")
+        async with self._http:  # closed in any case: who is told to end twice comes no further than the hands
+            self._take_up(asyncio.get_running_loop().time())
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._watch_meter(), name="watch meter")
+                    if self._dispatch is not None:
+                        tasks.create_task(self._watch_dispatch(self._dispatch), name="watch dispatch")
+                    tasks.create_task(self._watch_pdus(), name="watch pdus")
+            finally:
+                hands: list[PduHand | MinerHand] = [*self._pdus, *self._miners.values()]
+                await asyncio.gather(*(hand.close() for hand in hands))
+                self._meter.close()
                 if self._dispatch is not None:
-                    tasks.create_task(self._watch_dispatch(self._dispatch), name="watch dispatch")
-                tasks.create_task(self._watch_pdus(), name="watch pdus")
-        finally:
-            hands: list[PduHand | MinerHand] = [*self._pdus, *self._miners.values()]
-            await asyncio.gather(*(hand.close() for hand in hands))
-            self._meter.close()
-            if self._dispatch is not None:
-                self._dispatch.close()
-            await self._http.close()
+                    self._dispatch.close()
 
     async def _watch_meter(self) -> None:
         async for _ in _every(self._settings.poll.meter_s):
